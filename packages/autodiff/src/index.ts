@@ -1,0 +1,5 @@
+export * from './captures.js';
+export * from './derivative.js';
+export * from './errors.js';
+export * from './gradients.js';
+export * from './rules/index.js';

@@ -1,0 +1,15 @@
+import { UpdraftError, type UpdraftErrorOptions } from '@updraft/graph';
+
+/** A pipeline was composed or driven in a way that cannot work. */
+export class CoreError extends UpdraftError {
+  constructor(code: string, message: string, options?: UpdraftErrorOptions) {
+    super(code, message, options);
+  }
+}
+
+/** The loss (or another watched value) became NaN or infinite. */
+export class NonFiniteError extends UpdraftError {
+  constructor(message: string, options?: UpdraftErrorOptions) {
+    super('non-finite', message, options);
+  }
+}

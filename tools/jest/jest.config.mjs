@@ -1,0 +1,1 @@
+export default { rootDir: new URL('../..', import.meta.url).pathname, projects: ['<rootDir>/packages/*'] };
