@@ -14,7 +14,7 @@ export const preset = (name, rootDir) => ({
   displayName: name,
   rootDir,
   testEnvironment: new URL('./environment.cjs', import.meta.url).pathname,
-  testEnvironmentOptions: { customExportConditions: ['@updraft/source', 'node', 'node-addons', 'import'] },
+  testEnvironmentOptions: { customExportConditions: ['@updraft/source', 'node', 'node-addons'] },
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: { '^.+\\.ts$': ['@swc/jest', swc] },
