@@ -3,12 +3,18 @@ import { arithmeticSchemas } from './arithmetic.js';
 import { convolutionSchemas } from './convolution.js';
 import { matrixSchemas } from './matrix.js';
 import { poolingSchemas } from './pooling.js';
+import { dropoutSchemas } from './dropout.js';
+import { lossSchemas } from './losses.js';
+import { normalisationSchemas } from './normalisation.js';
 
 export * from './arithmetic.js';
 export * from './convolution.js';
 export * from './matrix.js';
 export * from './pooling.js';
 export type { AutoPad, SpatialWindow, WindowOptions } from './window.js';
+export * from './dropout.js';
+export * from './losses.js';
+export * from './normalisation.js';
 
 /** Every operator that Updraft knows. */
 export const standardSchemas = (): readonly OperatorSchema[] => [
@@ -16,6 +22,9 @@ export const standardSchemas = (): readonly OperatorSchema[] => [
   ...matrixSchemas,
   ...convolutionSchemas,
   ...poolingSchemas,
+  ...dropoutSchemas,
+  ...lossSchemas,
+  ...normalisationSchemas,
 ];
 
 /** A fresh table of every operator that Updraft knows; add your own to it. */
