@@ -1,8 +1,20 @@
 import { DerivativeTable, type DerivativeRule } from '../derivative.js';
 import { arithmeticRules } from './arithmetic.js';
+import { elementwiseRules } from './elementwise.js';
+import { indexingRules } from './indexing.js';
+import { matrixRules } from './matrix.js';
+import { reductionRules } from './reductions.js';
+import { shapeRules } from './shape.js';
 
 /** Every standard derivative rule, by family. */
-export const standardRules = (): readonly DerivativeRule[] => [...arithmeticRules];
+export const standardRules = (): readonly DerivativeRule[] => [
+  ...arithmeticRules,
+  ...elementwiseRules,
+  ...indexingRules,
+  ...matrixRules,
+  ...reductionRules,
+  ...shapeRules,
+];
 
 let shared: DerivativeTable | undefined;
 

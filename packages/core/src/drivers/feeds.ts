@@ -1,0 +1,53 @@
+import { emptyTensor, type TensorData } from '@updraft/graph';
+import type { Batch } from '../contracts/sampler.js';
+import { CoreError } from '../errors.js';
+import type { StepProgram } from '../program/step-program.js';
+import { PREFIX } from '../program/tracer.js';
+import type { RandomStream } from '../random/index.js';
+import { bindShape, fillNoise } from './noise.js';
+
+/**
+ * Puts together what a step program reads from the host: batch columns, scalars and noise. Buffers of scalars and noise
+ * are kept between steps. Noise depends on the seed, its name and the step alone, so a resumed run draws the same.
+ */
+export class FeedBuilder {
+  readonly #scalars = new Map<string, TensorData<'float32'>>();
+  readonly #noise = new Map<string, TensorData<'float32'>>();
+  /** Scalars of the latest step, by name. */
+  scalars: Readonly<Record<string, number>> = {};
+
+  constructor(readonly random: RandomStream) {}
+
+  build(
+    program: StepProgram,
+    batch: Batch,
+    step: number,
+    sizes: ReadonlyMap<string, number>,
+  ): Record<string, TensorData> {
+    const feeds: Record<string, TensorData> = {};
+    for (const name of program.batch) feeds[PREFIX.batch + name] = batch.columns[name] as TensorData;
+    const values: Record<string, number> = {};
+    for (const { name, at } of program.scalars) {
+      const value = at(step);
+      if (!Number.isFinite(value))
+        throw new CoreError('scalar', `The scalar "${name}" is ${value} at step ${step}.`, {
+          hint: 'Check the schedule that computes it.',
+        });
+      values[name] = value;
+      let buffer = this.#scalars.get(name);
+      if (buffer === undefined) this.#scalars.set(name, (buffer = emptyTensor('float32', [])));
+      buffer.data[0] = value;
+      feeds[PREFIX.scalar + name] = buffer;
+    }
+    this.scalars = values;
+    for (const { name, input, shape, distribution } of program.noises) {
+      const dims = bindShape(shape, sizes, `the noise "${name}"`);
+      let buffer = this.#noise.get(name);
+      if (buffer === undefined || buffer.dims.join() !== dims.join())
+        this.#noise.set(name, (buffer = emptyTensor('float32', dims)));
+      fillNoise(buffer.data, distribution, this.random.split(name).split(String(step)));
+      feeds[input] = buffer;
+    }
+    return feeds;
+  }
+}
