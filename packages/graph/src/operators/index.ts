@@ -1,5 +1,6 @@
 import { OperatorTable, type OperatorSchema } from '../schema.js';
 import { arithmeticSchemas } from './arithmetic.js';
+import { controlFlowSchemas } from './control-flow.js';
 import { convolutionSchemas } from './convolution.js';
 import { matrixSchemas } from './matrix.js';
 import { poolingSchemas } from './pooling.js';
@@ -8,6 +9,7 @@ import { lossSchemas } from './losses.js';
 import { normalisationSchemas } from './normalisation.js';
 
 export * from './arithmetic.js';
+export * from './control-flow.js';
 export * from './convolution.js';
 export * from './matrix.js';
 export * from './pooling.js';
@@ -25,6 +27,7 @@ export const standardSchemas = (): readonly OperatorSchema[] => [
   ...dropoutSchemas,
   ...lossSchemas,
   ...normalisationSchemas,
+  ...controlFlowSchemas,
 ];
 
 /** A fresh table of every operator that Updraft knows; add your own to it. */
