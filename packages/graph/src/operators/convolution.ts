@@ -9,7 +9,9 @@ import { integerList, type IntegerList } from './operands.js';
 import {
   axisList,
   failPlainly,
+  isSame,
   resolveWindow,
+  runnableWindow,
   spannedBy,
   spatialShape,
   splitPadding,
@@ -39,6 +41,13 @@ function kernelOf(context: InferenceContext, x: Tensor, w: Tensor): readonly Dim
   return kernel.map((size, axis) => context.unify(declared[axis] as number, size, `kernel_shape, axis ${axis}`));
 }
 
+/** ONNX Runtime refuses a convolution that has both. */
+function checkPads(context: InferenceContext): void {
+  const { node } = context;
+  if (node.string('auto_pad') !== 'NOTSET' && node.attributes.has('pads'))
+    context.fail(`it has both pads and auto_pad ${node.string('auto_pad')}`, 'Leave one of them out.');
+}
+
 function groupOf(context: InferenceContext): number {
   const group = context.node.int('group');
   if (!Number.isSafeInteger(group) || group < 1) context.fail(`group is ${group}`, 'Use a positive integer.');
@@ -56,6 +65,7 @@ function checkBias(context: InferenceContext, bias: Tensor | undefined, channels
 function convolved(context: InferenceContext, x: Tensor, w: Tensor, bias: Tensor | undefined): Shape {
   const fail: Fail = (message, hint) => context.fail(message, hint);
   const spatial = spatialShape(x.shape, fail);
+  checkPads(context);
   const kernel = kernelOf(context, x, w);
   const group = groupOf(context);
   const outputs = w.shape[0] as Dim;
@@ -159,14 +169,13 @@ function resolveTransposed(node: Node, spatial: Shape, kernelShape: readonly Dim
   const output = spatial.map((size, axis): Dim => {
     const stride = strides[axis] as number;
     const extra = outputPadding[axis] as number;
-    if (extra >= stride && extra >= (dilations[axis] as number))
-      fail(`output_padding ${extra} is not smaller than stride ${stride} or dilation ${dilations[axis] as number}`);
+    if (extra >= stride)
+      fail(`output_padding ${extra} is not smaller than stride ${stride} on spatial axis ${axis}`, 'It restores what a strided convolution drops.');
     const span = spannedBy(kernelShape[axis] as Dim, dilations[axis] as number);
     const full = dimAdd(dimAdd(dimMultiply(dimSubtract(size, 1), stride), span), extra);
     let begin: Dim = autoPad === 'NOTSET' ? (pads[axis] as number) : 0;
     let end: Dim = autoPad === 'NOTSET' ? (pads[axis + axes] as number) : 0;
-    const same = autoPad === 'SAME_UPPER' || autoPad === 'SAME_LOWER';
-    const target = wanted?.[axis] ?? (same ? dimMin(dimMultiply(size, stride), full) : undefined);
+    const target = wanted?.[axis] ?? (isSame(autoPad) ? dimMin(dimMultiply(size, stride), full) : undefined);
     if (target !== undefined) {
       if (isStatic(target) && isStatic(full) && target > full)
         fail(
@@ -201,6 +210,7 @@ const CONV_TRANSPOSE: OperatorSchema = {
     const w = context.input(1);
     const fail: Fail = (message, hint) => context.fail(message, hint);
     const spatial = spatialShape(x.shape, fail);
+    checkPads(context);
     const kernel = kernelOf(context, x, w);
     const group = groupOf(context);
     const channels = context.unify(
@@ -312,12 +322,15 @@ const convolutionAttributes = (options: ConvolutionOptions) => ({
   group: options.group,
 });
 
+const runnable = (x: Tensor, weights: Tensor, options: ConvolutionOptions): ConvolutionOptions =>
+  runnableWindow(options, x.shape.slice(2), weights.shape.slice(2));
+
 /**
  * Convolution (cross-correlation) over 1, 2 or 3 spatial axes. `x` is [batch, channels, ...sizes], `weights` is
  * [output channels, channels / group, ...kernel], `bias` is [output channels].
  */
 export const conv = (x: Tensor, weights: Tensor, bias?: Tensor, options: ConvolutionOptions = {}): Tensor =>
-  apply(CONV, [x, weights, bias], convolutionAttributes(options));
+  apply(CONV, [x, weights, bias], convolutionAttributes(runnable(x, weights, options)));
 
 export interface TransposedConvolutionOptions extends ConvolutionOptions {
   /** Elements added at the end of each axis, which a strided convolution would have dropped; default: 0. */
@@ -348,7 +361,7 @@ export const convInteger = (
   weights: Tensor,
   zeroPoints: { readonly x?: Tensor; readonly weights?: Tensor } = {},
   options: ConvolutionOptions = {},
-): Tensor => apply(CONV_INTEGER, [x, weights, zeroPoints.x, zeroPoints.weights], convolutionAttributes(options));
+): Tensor => apply(CONV_INTEGER, [x, weights, zeroPoints.x, zeroPoints.weights], convolutionAttributes(runnable(x, weights, options)));
 
 /** A quantised tensor with the scale and zero point that give its real values. */
 export interface Quantized {
@@ -378,7 +391,7 @@ export const qLinearConv = (
       output.zeroPoint,
       bias,
     ],
-    convolutionAttributes(options),
+    convolutionAttributes(runnable(x.values, weights.values, options)),
   );
 
 /** Deformable convolution: every kernel element is displaced by `offset`, weighted by `mask` (Zhu et al. 2019). */

@@ -10,6 +10,7 @@ import {
   axisList,
   failPlainly,
   resolveWindow,
+  runnableWindow,
   spatialShape,
   windowAttributes,
   windowOutput,
@@ -201,32 +202,32 @@ export interface MaxPoolOptions extends PoolingOptions {
   readonly storageOrder?: 'row' | 'column';
 }
 
-const poolingAttributes = (options: PoolingOptions) => ({
-  ...windowAttributes(options),
+const poolingAttributes = (x: Tensor, options: PoolingOptions) => ({
+  ...windowAttributes(runnableWindow(options, x.shape.slice(2), options.kernelShape)),
   kernel_shape: options.kernelShape,
   ceil_mode: flag(options.ceilMode),
 });
-const maxPoolAttributes = (options: MaxPoolOptions) => ({
-  ...poolingAttributes(options),
+const maxPoolAttributes = (x: Tensor, options: MaxPoolOptions) => ({
+  ...poolingAttributes(x, options),
   storage_order: options.storageOrder === undefined ? undefined : options.storageOrder === 'row' ? 0 : 1,
 });
 
 /** Maximum of every window of `x` [batch, channels, ...sizes]. Padding never wins. */
-export const maxPool = (x: Tensor, options: MaxPoolOptions): Tensor => apply(MAX_POOL, [x], maxPoolAttributes(options));
+export const maxPool = (x: Tensor, options: MaxPoolOptions): Tensor => apply(MAX_POOL, [x], maxPoolAttributes(x, options));
 
 /** {@link maxPool} with the flat index of each maximum in `x` (int64), as {@link maxUnpool} takes it. */
 export function maxPoolWithIndices(x: Tensor, options: MaxPoolOptions): { values: Tensor; indices: Tensor } {
-  const [values, indices] = applyNode(MAX_POOL, [x], maxPoolAttributes(options), { outputs: 2 }).outputs as [Tensor, Tensor];
+  const [values, indices] = applyNode(MAX_POOL, [x], maxPoolAttributes(x, options), { outputs: 2 }).outputs as [Tensor, Tensor];
   return { values, indices };
 }
 
 /** Mean of every window of `x` [batch, channels, ...sizes]; padding counts only with `countIncludePad`. */
 export const averagePool = (x: Tensor, options: PoolingOptions & { readonly countIncludePad?: boolean }): Tensor =>
-  apply(AVERAGE_POOL, [x], { ...poolingAttributes(options), count_include_pad: flag(options.countIncludePad) });
+  apply(AVERAGE_POOL, [x], { ...poolingAttributes(x, options), count_include_pad: flag(options.countIncludePad) });
 
 /** p-norm of every window of `x` [batch, channels, ...sizes]; p defaults to 2. */
 export const lpPool = (x: Tensor, options: PoolingOptions & { readonly p?: number }): Tensor =>
-  apply(LP_POOL, [x], { ...poolingAttributes(options), p: options.p });
+  apply(LP_POOL, [x], { ...poolingAttributes(x, options), p: options.p });
 
 /** Mean over all spatial axes, kept with size 1. */
 export const globalAveragePool = (x: Tensor): Tensor => apply(GLOBAL_AVERAGE_POOL, [x]);

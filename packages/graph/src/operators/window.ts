@@ -13,7 +13,7 @@ import {
 } from '../dimension.js';
 import type { Node } from '../node.js';
 import type { AttributeSchema } from '../schema.js';
-import { ShapeError, shapeText, type Shape } from '../shape.js';
+import { isStaticShape, ShapeError, shapeText, type Shape } from '../shape.js';
 
 /** How padding is chosen: given by `pads`, so that the output has ceil(input / stride) elements, or none. */
 export type AutoPad = 'NOTSET' | 'SAME_UPPER' | 'SAME_LOWER' | 'VALID';
@@ -54,6 +54,29 @@ export const windowAttributes = (options: WindowOptions): AttributeValues => ({
   pads: options.pads,
   auto_pad: options.autoPad,
 });
+
+export const isSame = (autoPad: AutoPad | undefined): boolean => autoPad === 'SAME_UPPER' || autoPad === 'SAME_LOWER';
+
+/**
+ * Options that ONNX Runtime can run: dilated SAME padding, which it refuses (convolution) or gets wrong (pooling), as
+ * explicit pads where the sizes are known.
+ */
+export function runnableWindow<T extends WindowOptions>(options: T, spatial: Shape, kernelShape: Shape): T {
+  const { autoPad, dilations, strides } = options;
+  const known = isStaticShape(spatial) && isStaticShape(kernelShape) && spatial.length === kernelShape.length;
+  if (!isSame(autoPad) || dilations === undefined || dilations.every((dilation) => dilation === 1) || !known) return options;
+  const split = spatial.map((size, axis) =>
+    samePadding(size, kernelShape[axis] as Dim, strides?.[axis] ?? 1, dilations[axis] ?? 1, autoPad as AutoPad),
+  );
+  const pads = [...split.map(([begin]) => begin), ...split.map(([, end]) => end)] as number[];
+  return { ...options, autoPad: undefined, pads };
+}
+
+/** Padding at both ends for ceil(size / stride) windows. */
+function samePadding(size: Dim, kernel: Dim, stride: number, dilation: number, autoPad: AutoPad): readonly [Dim, Dim] {
+  const covered = dimAdd(dimMultiply(dimSubtract(dimCeilDivide(size, stride), 1), stride), spannedBy(kernel, dilation));
+  return splitPadding(dimMax(dimSubtract(covered, size), 0), autoPad);
+}
 
 /** Reports a problem with the node; as `InferenceContext.fail`. */
 export type Fail = (message: string, hint?: string) => never;
@@ -110,13 +133,12 @@ export function resolveWindow(node: Node, spatial: Shape, kernelShape: readonly 
   const dilations = axisList(node, 'dilations', axes, 1, 1, fail);
   const autoPad = node.string('auto_pad') as AutoPad;
   const pads = axisList(node, 'pads', 2 * axes, 0, 0, fail);
+  if (isSame(autoPad) && dilations.some((dilation) => dilation !== 1))
+    fail(`auto_pad ${autoPad} does not go with dilations`, 'Give the padding with pads: ONNX Runtime knows no dilated SAME.');
   const resolved = spatial.map((size, axis): readonly [Dim, Dim] => {
     if (autoPad === 'NOTSET') return [pads[axis] as number, pads[axis + axes] as number];
     if (autoPad === 'VALID') return [0, 0];
-    const stride = strides[axis] as number;
-    const span = spannedBy(kernelShape[axis] as Dim, dilations[axis] as number);
-    const covered = dimAdd(dimMultiply(dimSubtract(dimCeilDivide(size, stride), 1), stride), span);
-    return splitPadding(dimMax(dimSubtract(covered, size), 0), autoPad);
+    return samePadding(size, kernelShape[axis] as Dim, strides[axis] as number, 1, autoPad);
   });
   return {
     kernelShape,
@@ -132,7 +154,7 @@ export function resolveWindow(node: Node, spatial: Shape, kernelShape: readonly 
 export function windowOutput(spatial: Shape, window: SpatialWindow, ceil: boolean, fail: Fail): Shape {
   return spatial.map((size, axis) => {
     const stride = window.strides[axis] as number;
-    if (window.autoPad === 'SAME_UPPER' || window.autoPad === 'SAME_LOWER') return dimCeilDivide(size, stride);
+    if (isSame(window.autoPad)) return dimCeilDivide(size, stride);
     const begin = window.padsBegin[axis] as Dim;
     const span = spannedBy(window.kernelShape[axis] as Dim, window.dilations[axis] as number);
     const padded = dimAdd(dimAdd(size, begin), window.padsEnd[axis] as Dim);
