@@ -16,6 +16,11 @@ export interface DerivativeContext {
   gradient(index: number): Tensor;
   /** Whether a gradient with respect to `inputs[index]` is wanted: skip the work for the others. */
   needs(index: number): boolean;
+  /**
+   * Gradients of other values with the rules in use, for operators that are differentiated through a written-out form.
+   * `wrt` are independent variables: paths from one to another do not count.
+   */
+  differentiate(outputs: readonly Tensor[], wrt: readonly Tensor[], outputGradients: readonly Tensor[]): Tensor[];
   /** Throws a NonDifferentiableError that names the node. */
   fail(message: string, hint?: string): never;
 }

@@ -21,6 +21,8 @@ export interface GradientOptions {
   readonly outputGradients?: readonly Tensor[];
   /** What a tensor that no output depends on differentiably gets: zeros (default) or an error with the blocked path. */
   readonly unconnected?: 'zeros' | 'error';
+  /** Treat `wrt` as independent variables: paths that lead from one of them to another do not count. Default false. */
+  readonly independent?: boolean;
   /** Derivative rules; default: the standard ones. */
   readonly derivatives?: DerivativeTable;
 }
@@ -92,8 +94,8 @@ export function gradients(
 ): Tensor[] {
   const heads = Array.isArray(outputs) ? (outputs as readonly Tensor[]) : [outputs as Tensor];
   const derivatives = options.derivatives ?? standardDerivatives();
-  const order = ancestors(heads, new Set());
   const wanted = new Set(wrt);
+  const order = ancestors(heads, options.independent === true ? wanted : new Set());
   // Values that depend on `wrt` through floating-point paths.
   const active = new Set<Tensor>(wrt);
   for (const node of order)
@@ -134,6 +136,8 @@ export function gradients(
         gradient: (index) =>
           outputGradients[index] ?? zerosLike(node.outputs[index] ?? failAt(node, `its output ${index} is missing`)),
         needs: (index) => needs[index] === true,
+        differentiate: (values, variables, seeds) =>
+          gradients(values, variables, { outputGradients: seeds, derivatives, independent: true }),
         fail: (message, hint) => failAt(node, message, hint),
       };
       // Labelled by the forward node, so that profiles show which layer a backward node belongs to.

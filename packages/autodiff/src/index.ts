@@ -1,4 +1,5 @@
 export * from './captures.js';
+export * from './decomposition.js';
 export * from './derivative.js';
 export * from './errors.js';
 export * from './gradients.js';

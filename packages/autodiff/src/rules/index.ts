@@ -1,17 +1,25 @@
 import { DerivativeTable, type DerivativeRule } from '../derivative.js';
 import { arithmeticRules } from './arithmetic.js';
+import { convolutionRules } from './convolution.js';
 import { elementwiseRules } from './elementwise.js';
 import { indexingRules } from './indexing.js';
+import { lossRules } from './losses.js';
 import { matrixRules } from './matrix.js';
+import { normalisationRules } from './normalisation.js';
+import { poolingRules } from './pooling.js';
 import { reductionRules } from './reductions.js';
 import { shapeRules } from './shape.js';
 
 /** Every standard derivative rule, by family. */
 export const standardRules = (): readonly DerivativeRule[] => [
   ...arithmeticRules,
+  ...convolutionRules,
   ...elementwiseRules,
   ...indexingRules,
+  ...lossRules,
   ...matrixRules,
+  ...normalisationRules,
+  ...poolingRules,
   ...reductionRules,
   ...shapeRules,
 ];
