@@ -5,6 +5,7 @@ import { convolutionSchemas } from './convolution.js';
 import { matrixSchemas } from './matrix.js';
 import { poolingSchemas } from './pooling.js';
 import { dropoutSchemas } from './dropout.js';
+import { einsumSchemas } from './einsum.js';
 import { lossSchemas } from './losses.js';
 import { normalisationSchemas } from './normalisation.js';
 
@@ -15,6 +16,7 @@ export * from './matrix.js';
 export * from './pooling.js';
 export type { AutoPad, SpatialWindow, WindowOptions } from './window.js';
 export * from './dropout.js';
+export * from './einsum.js';
 export * from './losses.js';
 export * from './normalisation.js';
 
@@ -28,6 +30,7 @@ export const standardSchemas = (): readonly OperatorSchema[] => [
   ...lossSchemas,
   ...normalisationSchemas,
   ...controlFlowSchemas,
+  ...einsumSchemas,
 ];
 
 /** A fresh table of every operator that Updraft knows; add your own to it. */
