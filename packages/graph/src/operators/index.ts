@@ -8,6 +8,9 @@ import { dropoutSchemas } from './dropout.js';
 import { einsumSchemas } from './einsum.js';
 import { lossSchemas } from './losses.js';
 import { normalisationSchemas } from './normalisation.js';
+import { quantisationSchemas } from './quantisation.js';
+import { recurrentSchemas } from './recurrent.js';
+import { resizeSchemas } from './resize.js';
 
 export * from './arithmetic.js';
 export * from './control-flow.js';
@@ -19,6 +22,9 @@ export * from './dropout.js';
 export * from './einsum.js';
 export * from './losses.js';
 export * from './normalisation.js';
+export * from './quantisation.js';
+export * from './recurrent.js';
+export * from './resize.js';
 
 /** Every operator that Updraft knows. */
 export const standardSchemas = (): readonly OperatorSchema[] => [
@@ -31,6 +37,9 @@ export const standardSchemas = (): readonly OperatorSchema[] => [
   ...normalisationSchemas,
   ...controlFlowSchemas,
   ...einsumSchemas,
+  ...quantisationSchemas,
+  ...recurrentSchemas,
+  ...resizeSchemas,
 ];
 
 /** A fresh table of every operator that Updraft knows; add your own to it. */
