@@ -1,5 +1,10 @@
 import { OperatorTable, type OperatorSchema } from '../schema.js';
 import { arithmeticSchemas } from './arithmetic.js';
+import { creationSchemas } from './creation.js';
+import { elementwiseSchemas } from './elementwise.js';
+import { indexingSchemas } from './indexing.js';
+import { reductionSchemas } from './reductions.js';
+import { shapeOperatorSchemas } from './shape-operators.js';
 import { controlFlowSchemas } from './control-flow.js';
 import { convolutionSchemas } from './convolution.js';
 import { matrixSchemas } from './matrix.js';
@@ -13,6 +18,13 @@ import { recurrentSchemas } from './recurrent.js';
 import { resizeSchemas } from './resize.js';
 
 export * from './arithmetic.js';
+export * from './composed.js';
+export * from './creation.js';
+export * from './elementwise.js';
+export * from './indexing.js';
+export * from './reductions.js';
+export * from './shape-operators.js';
+export type { IntegerList } from './operands.js';
 export * from './control-flow.js';
 export * from './convolution.js';
 export * from './matrix.js';
@@ -29,6 +41,11 @@ export * from './resize.js';
 /** Every operator that Updraft knows. */
 export const standardSchemas = (): readonly OperatorSchema[] => [
   ...arithmeticSchemas,
+  ...creationSchemas,
+  ...elementwiseSchemas,
+  ...indexingSchemas,
+  ...reductionSchemas,
+  ...shapeOperatorSchemas,
   ...matrixSchemas,
   ...convolutionSchemas,
   ...poolingSchemas,
