@@ -1,3 +1,5 @@
 import { preset } from '../../tools/jest/preset.mjs';
 
-export default preset('report', import.meta.dirname);
+const shared = preset('report', import.meta.dirname);
+
+export default { ...shared, testMatch: [...shared.testMatch, '<rootDir>/page/**/*.test.ts', '<rootDir>/test/**/*.test.ts'] };

@@ -120,7 +120,8 @@ function start(): void {
     }
   };
 
-  average?.addEventListener('change', () => {
+  // This runs before the form's own listener for the same event, which then draws the new entries.
+  average?.addEventListener('input', () => {
     hiddenEntries = new Set();
     entries = entriesOf(runs, average.checked);
     listEntries();

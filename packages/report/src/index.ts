@@ -32,6 +32,7 @@ export { parseRecords, parseRuns, type ParseRecordsOptions } from './records/par
 export type { RunRecord, Series } from './records/run-record.js';
 export { createJsonlSink } from './sinks/jsonl-sink.js';
 export type { MetricsSink } from './sinks/metrics-sink.js';
+export { recordEvents, type RecordedEvent, type RecordEventsOptions } from './sinks/record-events.js';
 export { createRunRecorder, type RunRecorder } from './sinks/run-recorder.js';
 export { teeSink } from './sinks/tee-sink.js';
 export { mean, pairedPermutationTest, standardDeviation } from './statistics/seed-statistics.js';

@@ -11,19 +11,28 @@ export interface ChartGroup {
   readonly labels: readonly string[];
 }
 
+interface KnownGroup {
+  readonly key: string;
+  readonly title: string;
+  readonly unit: string;
+  /** What the series is called that has no slash in its name. */
+  readonly plainLabel: string;
+}
+
 /** Known groups, in the order in which a person looks at them. */
-const known: readonly (readonly [key: string, title: string, unit: string])[] = [
-  ['loss', 'Loss', 'loss'],
-  ['accuracy', 'Accuracy', 'accuracy'],
-  ['learningRate', 'Learning rate', 'learning rate'],
-  ['gradientNorm', 'Gradient norms', 'L2 norm'],
-  ['updateNorm', 'Update norms', 'L2 norm'],
-  ['parameterNorm', 'Parameter norms', 'L2 norm'],
-  ['throughput', 'Throughput', 'per second'],
+const known: readonly KnownGroup[] = [
+  { key: 'loss', title: 'Loss', unit: 'loss', plainLabel: 'training' },
+  { key: 'accuracy', title: 'Accuracy', unit: 'accuracy', plainLabel: 'training' },
+  { key: 'learningRate', title: 'Learning rate', unit: 'learning rate', plainLabel: 'learning rate' },
+  { key: 'gradientNorm', title: 'Gradient norms', unit: 'L2 norm', plainLabel: 'all together' },
+  { key: 'updateNorm', title: 'Update norms', unit: 'L2 norm', plainLabel: 'all together' },
+  { key: 'parameterNorm', title: 'Parameter norms', unit: 'L2 norm', plainLabel: 'all together' },
+  { key: 'throughput', title: 'Throughput', unit: 'per second', plainLabel: 'steps' },
 ];
 
-/** What a series is called that has no slash in its name, beside others of its group. */
-const plainLabel = 'training';
+function describeGroup(key: string): KnownGroup {
+  return known.find((group) => group.key === key) ?? { key, title: readable(key), unit: readable(key).toLowerCase(), plainLabel: 'training' };
+}
 
 /**
  * The series of a run by group and label. Evaluations join the group of their metric, so that the test loss is drawn
@@ -38,7 +47,7 @@ export function seriesByGroup(run: RunRecord): Map<string, Map<string, Series>> 
   };
   for (const [name, series] of run.series) {
     const slash = name.indexOf('/');
-    if (slash < 0) put(name, plainLabel, series);
+    if (slash < 0) put(name, describeGroup(name).plainLabel, series);
     else put(name.slice(0, slash), name.slice(slash + 1), series);
   }
   for (const [key, label, series] of evaluationSeries(run)) put(key, label, series);
@@ -56,14 +65,16 @@ export function chartGroups(runs: readonly RunRecord[]): ChartGroup[] {
     }
   }
   const rank = (key: string) => {
-    const index = known.findIndex(([knownKey]) => knownKey === key);
+    const index = known.findIndex((group) => group.key === key);
     return index < 0 ? known.length : index;
   };
   return [...labels]
     .sort(([left], [right]) => rank(left) - rank(right))
     .map(([key, set]) => {
-      const [, title, unit] = known.find(([knownKey]) => knownKey === key) ?? [key, readable(key), readable(key).toLowerCase()];
-      return { key, title, unit, labels: [...set] };
+      const { title, unit, plainLabel } = describeGroup(key);
+      // The series of the whole comes before those of its parts.
+      const labels = [...set].sort((left, right) => Number(right === plainLabel) - Number(left === plainLabel));
+      return { key, title, unit, labels };
     });
 }
 

@@ -5,13 +5,16 @@ export function formatNumber(value: number): string {
   if (value === 0) return '0';
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e15) return value.toLocaleString('en-US').replace('-', '−');
-  if (size >= 1e6 || size < 1e-4) return value.toExponential(3).replace('-', '−').replace('e-', 'e−').replace('e+', 'e');
+  if (size >= 1e6 || size < 1e-4) {
+    const [mantissa = '', exponent = ''] = value.toExponential(3).split('e');
+    return `${withoutTrailingZeros(mantissa)}e${exponent.replace('+', '')}`.replaceAll('-', '−');
+  }
   const digits = Math.max(0, 3 - Math.floor(Math.log10(size)));
-  return value
-    .toFixed(Math.min(digits, 8))
-    .replace(/(\.\d*?)0+$/u, '$1')
-    .replace(/\.$/u, '')
-    .replace('-', '−');
+  return withoutTrailingZeros(value.toFixed(Math.min(digits, 8))).replace('-', '−');
+}
+
+function withoutTrailingZeros(decimal: string): string {
+  return decimal.includes('.') ? decimal.replace(/\.?0+$/u, '') : decimal;
 }
 
 /** Bytes in binary units. */

@@ -3,6 +3,7 @@ import { formatNumber } from '../charts/format.js';
 import type { RunRecord, Series } from '../records/run-record.js';
 import { renderSvg } from '../svg/render-svg.js';
 import { html, trusted, type Markup } from './html-template.js';
+import { scrollable } from './scrollable.js';
 
 /** Rows of the table that stands for a chart; each is one step. */
 const tableRows = 12;
@@ -22,7 +23,7 @@ export function chartSection(group: ChartGroup, runs: readonly RunRecord[], name
 <figcaption><h3>${group.title}</h3></figcaption>
 <div class="chart-place"><noscript>${trusted(renderSvg(runs, { chart: group.key, points: 60, width: 560, height: 260, standalone: false }))}</noscript></div>
 ${nonFinite.length > 0 && html`<p class="muted">Not drawn: ${nonFinite.map(({ name, series }) => `${series.nonFinite} values of ${name} that are NaN or infinite`).join(', ')}.</p>`}
-<details><summary>${group.title} as a table</summary><div class="scroll" tabindex="0" role="group" aria-label="${group.title} as a table">${chartTable(group, columns)}</div></details>
+<details><summary>${group.title} as a table</summary>${scrollable(`${group.title} as a table`, chartTable(group, columns))}</details>
 </figure>`;
 }
 

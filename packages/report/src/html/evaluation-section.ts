@@ -4,6 +4,7 @@ import type { RunRecord } from '../records/run-record.js';
 import { mean, pairedPermutationTest, standardDeviation } from '../statistics/seed-statistics.js';
 import { lastEvaluations } from './header-section.js';
 import { html, type Markup } from './html-template.js';
+import { scrollable } from './scrollable.js';
 
 /** The last evaluation of every run: one table per data set, runs of a group with mean and spread, groups compared in pairs. */
 export function evaluationSection(runs: readonly RunRecord[]): Markup | undefined {
@@ -17,7 +18,7 @@ function resultTable(dataSet: string, runs: readonly RunRecord[]): Markup {
   const metrics = [...new Set(results.flatMap((result) => Object.keys(result ?? {})))];
   const groups = runGroups(runs);
   const stepOf = (run: RunRecord | undefined) => run?.evaluations.findLast(({ name }) => name === dataSet)?.step;
-  return html`<div class="card"><div class="scroll" tabindex="0" role="group" aria-label="Results on ${dataSet}"><table>
+  return html`<div class="card">${scrollable(`Results on ${dataSet}`, html`<table>
 <caption>Last evaluation on ${dataSet}</caption>
 <thead><tr><th scope="col">run</th><th scope="col">seed</th><th scope="col" class="number">step</th>${metrics.map((metric) => html`<th scope="col" class="number">${metric}</th>`)}</tr></thead>
 <tbody>${groups.map(({ label, members }) => {
@@ -28,7 +29,7 @@ function resultTable(dataSet: string, runs: readonly RunRecord[]): Markup {
     });
     return [...rows, ...(members.length > 1 ? [totalRow(label, members.length, metrics.map((metric) => valuesOf(members.map((member) => results[member]?.[metric]))))] : [])];
   })}</tbody>
-</table></div>
+</table>`)}
 ${groups.length > 1 && pairedTable(dataSet, groups, metrics, runs, results)}</div>`;
 }
 
@@ -62,14 +63,17 @@ function pairedTable(
     }),
   );
   if (rows.length === 0) return undefined;
-  return html`<div class="scroll" tabindex="0" role="group" aria-label="Differences on ${dataSet}"><table>
+  return scrollable(
+    `Differences on ${dataSet}`,
+    html`<table>
 <caption>Difference to ${reference.label} on ${dataSet}, paired by seed; p from the exact sign-flip permutation test (two-sided)</caption>
 <thead><tr><th scope="col">group</th><th scope="col">metric</th><th scope="col" class="number">pairs</th><th scope="col" class="number">mean difference</th><th scope="col" class="number">p</th></tr></thead>
 <tbody>${rows.map(({ label, metric, differences }) => {
     const p = pairedPermutationTest(differences);
     return html`<tr><th scope="row">${label}</th><td>${metric}</td><td class="number">${differences.length}</td><td class="number">${signed(mean(differences))} ± ${formatNumber(standardDeviation(differences))}</td><td class="number">${p === undefined ? '' : formatNumber(p)}</td></tr>`;
   })}</tbody>
-</table></div>`;
+</table>`,
+  );
 }
 
 function valuesOf(values: readonly (number | undefined)[]): number[] {

@@ -2,6 +2,7 @@ import { formatDuration, formatNumber } from '../charts/format.js';
 import type { RunHeader } from '../records/metric-record.js';
 import { durationOf, lastStepOf, type RunRecord } from '../records/run-record.js';
 import { html, type Insert, type Markup } from './html-template.js';
+import { scrollable } from './scrollable.js';
 
 /** Title, verdict, the few figures that matter, and what is needed to run it again. */
 export function headerSection(runs: readonly RunRecord[], names: readonly string[], title: string): Markup {
@@ -55,14 +56,15 @@ export function lastEvaluations(run: RunRecord): Map<string, Readonly<Record<str
 }
 
 function runTable(runs: readonly RunRecord[], names: readonly string[]): Markup {
-  return html`<div class="card scroll" tabindex="0" role="group" aria-label="Runs"><table>
+  const table = html`<table>
 <thead><tr><th scope="col">run</th><th scope="col">seed</th><th scope="col">device</th><th scope="col" class="number">steps</th><th scope="col" class="number">time</th><th scope="col" class="number">last loss</th><th scope="col">config hash</th><th scope="col">state</th></tr></thead>
 <tbody>${runs.map((run, index) => {
     const loss = run.series.get('loss')?.values.at(-1);
     const duration = durationOf(run);
     return html`<tr><th scope="row">${names[index] ?? ''}</th><td>${run.header.seed}</td><td>${run.header.device}</td><td class="number">${formatNumber(lastStepOf(run))}</td><td class="number">${duration === undefined ? '' : formatDuration(duration)}</td><td class="number">${loss === undefined ? '' : formatNumber(loss)}</td><td><code>${run.header.configHash.slice(0, 12)}</code></td><td>${run.end?.reason ?? 'not finished'}</td></tr>`;
   })}</tbody>
-</table></div>`;
+</table>`;
+  return html`<div class="card">${scrollable('Runs', table)}</div>`;
 }
 
 function facts(header: RunHeader): Markup {

@@ -2,6 +2,7 @@ import { formatBytes, formatDuration, formatNumber } from '../charts/format.js';
 import type { GraphRecord } from '../records/metric-record.js';
 import type { RunRecord } from '../records/run-record.js';
 import { html, type Markup } from './html-template.js';
+import { scrollable } from './scrollable.js';
 
 /** Operators listed by name; the rest is added up. */
 const listedOperators = 24;
@@ -37,11 +38,14 @@ function program(graph: GraphRecord, owners: readonly string[]): Markup {
 ${owners.length > 0 && html`<p class="muted">Of ${owners.join(', ')}</p>`}
 <p class="muted">${facts.join(' · ')}</p>
 ${placement(graph)}
-<details${listed.length <= 12 && openAttribute}><summary>Nodes by operator</summary><table>
+<details${listed.length <= 12 && openAttribute}><summary>Nodes by operator</summary>${scrollable(
+    `Nodes of ${graph.name} by operator`,
+    html`<table>
 <thead><tr><th scope="col">operator</th><th scope="col" class="number">nodes</th><th scope="col">share</th></tr></thead>
 <tbody>${listed.map(([operator, count]) => html`<tr><th scope="row">${operator}</th><td class="number">${formatNumber(count)}</td><td>${bar(count / most)}</td></tr>`)}
 ${rest.length > 0 && html`<tr><th scope="row">${rest.length} other operators</th><td class="number">${formatNumber(rest.reduce((sum, [, count]) => sum + count, 0))}</td><td></td></tr>`}</tbody>
-</table></details></div>`;
+</table>`,
+  )}</details></div>`;
 }
 
 const openAttribute = html` open`;
@@ -49,8 +53,11 @@ const openAttribute = html` open`;
 function placement({ unplaced }: GraphRecord): Markup {
   if (unplaced.length === 0) return html`<p><span class="badge pass">all nodes placed</span> Every node runs on the chosen device.</p>`;
   return html`<p><span class="badge other">${unplaced.length} ${unplaced.length === 1 ? 'node' : 'nodes'} unplaced</span> They run on the CPU instead:</p>
-<table><thead><tr><th scope="col">operator</th><th scope="col">node</th><th scope="col">reason</th></tr></thead>
-<tbody>${unplaced.slice(0, 50).map(({ operator, node, reason }) => html`<tr><th scope="row">${operator}</th><td><code>${node ?? ''}</code></td><td>${reason ?? ''}</td></tr>`)}</tbody></table>
+${scrollable(
+    'Unplaced nodes',
+    html`<table><thead><tr><th scope="col">operator</th><th scope="col">node</th><th scope="col">reason</th></tr></thead>
+<tbody>${unplaced.slice(0, 50).map(({ operator, node, reason }) => html`<tr><th scope="row">${operator}</th><td><code>${node ?? ''}</code></td><td>${reason ?? ''}</td></tr>`)}</tbody></table>`,
+  )}
 ${unplaced.length > 50 && html`<p class="muted">and ${unplaced.length - 50} more</p>`}`;
 }
 

@@ -3,6 +3,7 @@ import type { MemoryRecord, PhasesRecord } from '../records/metric-record.js';
 import type { RunRecord } from '../records/run-record.js';
 import { html, type Markup } from './html-template.js';
 import { bar } from './model-section.js';
+import { scrollable } from './scrollable.js';
 
 /** Where the time and the memory went. */
 export function performanceSection(runs: readonly RunRecord[], names: readonly string[]): Markup | undefined {
@@ -16,7 +17,7 @@ export function performanceSection(runs: readonly RunRecord[], names: readonly s
 /** Several runs side by side: a row per run, a column per phase. */
 function comparison(runs: readonly RunRecord[], names: readonly string[]): Markup {
   const phaseNames = [...new Set(runs.flatMap((run) => run.phases?.phases.map(({ name }) => name) ?? []))];
-  return html`<div class="card"><div class="scroll" tabindex="0" role="group" aria-label="Time and memory"><table>
+  return html`<div class="card">${scrollable('Time and memory', html`<table>
 <thead><tr><th scope="col">run</th>${phaseNames.map((name) => html`<th scope="col" class="number">${name}</th>`)}<th scope="col" class="number">peak memory</th></tr></thead>
 <tbody>${runs.map(
     (run, index) => html`<tr><th scope="row">${names[index] ?? ''}</th>${phaseNames.map((name) => {
@@ -24,18 +25,21 @@ function comparison(runs: readonly RunRecord[], names: readonly string[]): Marku
       return html`<td class="number">${seconds !== undefined && formatDuration(seconds)}</td>`;
     })}<td class="number">${run.memory && formatBytes(run.memory.peakBytes)}</td></tr>`,
   )}</tbody>
-</table></div></div>`;
+</table>`)}</div>`;
 }
 
 function phases({ phases: list }: PhasesRecord): Markup {
   const total = list.reduce((sum, { seconds }) => sum + seconds, 0);
   const sorted = [...list].sort((left, right) => right.seconds - left.seconds);
-  return html`<div class="card"><h3>Time by phase</h3><table>
+  return html`<div class="card"><h3>Time by phase</h3>${scrollable(
+    'Time by phase',
+    html`<table>
 <thead><tr><th scope="col">phase</th><th scope="col" class="number">time</th><th scope="col" class="number">share</th><th scope="col" class="number">each</th><th scope="col"><span class="muted">of all</span></th></tr></thead>
 <tbody>${sorted.map(
     ({ name, seconds, count }) => html`<tr><th scope="row">${name}</th><td class="number">${formatDuration(seconds)}</td><td class="number">${total > 0 ? `${((100 * seconds) / total).toFixed(1)} %` : ''}</td><td class="number">${count !== undefined && count > 0 ? `${formatDuration(seconds / count)} × ${formatNumber(count)}` : ''}</td><td>${bar(total > 0 ? seconds / total : 0)}</td></tr>`,
   )}<tr class="total"><th scope="row">all</th><td class="number">${formatDuration(total)}</td><td></td><td></td><td></td></tr></tbody>
-</table></div>`;
+</table>`,
+  )}</div>`;
 }
 
 function memory({ peakBytes, parts = {} }: MemoryRecord): Markup {
@@ -44,7 +48,10 @@ function memory({ peakBytes, parts = {} }: MemoryRecord): Markup {
 <p>Peak: <strong>${formatBytes(peakBytes)}</strong></p>
 ${
   sorted.length > 0 &&
-  html`<table><thead><tr><th scope="col">part</th><th scope="col" class="number">size</th><th scope="col"><span class="muted">of the peak</span></th></tr></thead>
-<tbody>${sorted.map(([name, bytes]) => html`<tr><th scope="row">${name}</th><td class="number">${formatBytes(bytes)}</td><td>${bar(peakBytes > 0 ? bytes / peakBytes : 0)}</td></tr>`)}</tbody></table>`
+  scrollable(
+    'Memory by part',
+    html`<table><thead><tr><th scope="col">part</th><th scope="col" class="number">size</th><th scope="col"><span class="muted">of the peak</span></th></tr></thead>
+<tbody>${sorted.map(([name, bytes]) => html`<tr><th scope="row">${name}</th><td class="number">${formatBytes(bytes)}</td><td>${bar(peakBytes > 0 ? bytes / peakBytes : 0)}</td></tr>`)}</tbody></table>`,
+  )
 }</div>`;
 }

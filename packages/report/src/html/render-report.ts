@@ -45,8 +45,9 @@ export function renderReport(runs: readonly RunRecord[], options: RenderReportOp
   for (const keepSamples of [true, false]) {
     if (!keepSamples) shown = runs.map((run) => ({ ...run, images: [], texts: [], histograms: [] }));
     for (const points of pointChoices) {
+      // Most of the page is records: do not make what cannot fit.
+      if (leastBytes(shown, points) > maximumBytes) continue;
       const records = recordLines(shown, points);
-      // Most of the page is records: do not render what cannot fit.
       if (records.length > maximumBytes) continue;
       const page = renderPage(shown, records, keepSamples ? [] : ['samples'], options);
       if (encoder.encode(page).length <= maximumBytes) return page;
@@ -56,6 +57,12 @@ export function renderReport(runs: readonly RunRecord[], options: RenderReportOp
     hint: 'Report on fewer runs, record fewer series, or raise `maximumBytes`.',
     details: { runs: runs.length, maximumBytes },
   });
+}
+
+/** A low estimate of what series take: a step of one digit, a value of four and two commas per point. */
+function leastBytes(runs: readonly RunRecord[], points: number): number {
+  const lengths = runs.flatMap((run) => [...run.series.values()].map((series) => Math.min(points, series.steps.length)));
+  return lengths.reduce((sum, length) => sum + 7 * length, 0);
 }
 
 /** The records as they stand in the page: `<` is escaped, so that nothing in them can end the script element. */

@@ -2,6 +2,7 @@ import { formatNumber } from '../charts/format.js';
 import type { ConfusionMatrixRecord, HistogramRecord, ImagesRecord, SampleImage, TextsRecord } from '../records/metric-record.js';
 import type { RunRecord } from '../records/run-record.js';
 import { html, type Markup } from './html-template.js';
+import { scrollable } from './scrollable.js';
 
 /** What the model does: confusion matrices, pictures and texts, and how its values are distributed. */
 export function sampleSection(runs: readonly RunRecord[], names: readonly string[]): Markup | undefined {
@@ -25,13 +26,13 @@ function confusionMatrix({ name, step, labels, counts }: ConfusionMatrixRecord, 
   const right = counts.reduce((sum, row, index) => sum + (row[index] ?? 0), 0);
   return html`<div class="card"><h3>${prefix}Confusion matrix, ${name}</h3>
 <p class="muted">Step ${formatNumber(step)}: ${formatNumber(right)} of ${formatNumber(total)} right${total > 0 && ` (${((100 * right) / total).toFixed(2)} %)`}. Rows are true classes, columns predicted ones; the shade is the share of the row.</p>
-<div class="scroll" tabindex="0" role="group" aria-label="${prefix}Confusion matrix, ${name}"><table class="confusion">
+${scrollable(`${prefix}Confusion matrix, ${name}`, html`<table class="confusion">
 <thead><tr><td class="corner">true \\ predicted</td>${labels.map((label) => html`<th scope="col">${label}</th>`)}<th scope="col">recall</th></tr></thead>
 <tbody>${counts.map((row, trueIndex) => {
     const rowTotal = row.reduce((sum, count) => sum + count, 0);
     return html`<tr><th scope="row">${labels[trueIndex] ?? ''}</th>${row.map((count, predictedIndex) => html`<td class="${shade(count, rowTotal)}${predictedIndex === trueIndex && ' right'}">${formatNumber(count)}</td>`)}<td>${rowTotal === 0 ? '' : `${((100 * (row[trueIndex] ?? 0)) / rowTotal).toFixed(1)} %`}</td></tr>`;
   })}</tbody>
-</table></div></div>`;
+</table>`)}</div>`;
 }
 
 /** Shades are few and light, so that the figures stay readable on all of them; rare mistakes still get one. */
@@ -74,12 +75,12 @@ const histogramWidth = 220;
 const histogramHeight = 60;
 
 function histograms(records: readonly HistogramRecord[], prefix: string): Markup {
-  return html`<div class="card"><h3>${prefix}Distributions</h3><div class="scroll" tabindex="0" role="group" aria-label="${prefix}Distributions"><table>
+  return html`<div class="card"><h3>${prefix}Distributions</h3>${scrollable(`${prefix}Distributions`, html`<table>
 <thead><tr><th scope="col">tensor</th><th scope="col">histogram</th><th scope="col" class="number">lowest</th><th scope="col" class="number">highest</th><th scope="col" class="number">values</th><th scope="col" class="number">step</th></tr></thead>
 <tbody>${records.map(({ name, edges, counts, step }) => {
     const total = counts.reduce((sum, count) => sum + count, 0);
     return html`<tr><th scope="row">${name}</th><td>${bars(counts, `Histogram of ${name} in ${counts.length} bins`)}</td><td class="number">${formatNumber(edges[0] ?? Number.NaN)}</td><td class="number">${formatNumber(edges.at(-1) ?? Number.NaN)}</td><td class="number">${formatNumber(total)}</td><td class="number">${formatNumber(step)}</td></tr>`;
-  })}</tbody></table></div></div>`;
+  })}</tbody></table>`)}</div>`;
 }
 
 function bars(counts: readonly number[], description: string): Markup {
