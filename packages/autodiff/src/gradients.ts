@@ -1,9 +1,11 @@
 import {
   add,
+  dependenciesOf,
   expressionText,
   isFloat,
   labelled,
   onesLike,
+  reachableNodes,
   shapeEquals,
   shapeText,
   ShapeError,
@@ -11,7 +13,6 @@ import {
   type Node,
   type Tensor,
 } from '@updraft/graph';
-import { capturesOf } from './captures.js';
 import { type DerivativeContext, type DerivativeTable } from './derivative.js';
 import { NonDifferentiableError } from './errors.js';
 import { standardDerivatives } from './rules/index.js';
@@ -25,34 +26,6 @@ export interface GradientOptions {
   readonly independent?: boolean;
   /** Derivative rules; default: the standard ones. */
   readonly derivatives?: DerivativeTable;
-}
-
-/** Inputs of a node and the outer values that its bodies capture. */
-const dependencies = (node: Node): readonly (Tensor | undefined)[] => [...node.inputs, ...capturesOf(node)];
-
-/** Nodes that `outputs` need, producers before consumers; `stop` values count as given. */
-function ancestors(outputs: readonly Tensor[], stop: ReadonlySet<Tensor>): Node[] {
-  const order: Node[] = [];
-  const seen = new Set<Node>();
-  // Iterative: deep networks exceed the call stack.
-  const stack: { node: Node; next: number; inputs: readonly (Tensor | undefined)[] }[] = [];
-  const visit = (value: Tensor | undefined): void => {
-    const node = value?.producer;
-    if (value === undefined || node === undefined || stop.has(value) || seen.has(node)) return;
-    seen.add(node);
-    stack.push({ node, next: 0, inputs: dependencies(node) });
-  };
-  for (const output of outputs) {
-    visit(output);
-    for (let top = stack[stack.length - 1]; top !== undefined; top = stack[stack.length - 1]) {
-      if (top.next < top.inputs.length) visit(top.inputs[top.next++]);
-      else {
-        order.push(top.node);
-        stack.pop();
-      }
-    }
-  }
-  return order;
 }
 
 /** Contributions to the gradient of one value, added up when it is read. */
@@ -95,11 +68,11 @@ export function gradients(
   const heads = Array.isArray(outputs) ? (outputs as readonly Tensor[]) : [outputs as Tensor];
   const derivatives = options.derivatives ?? standardDerivatives();
   const wanted = new Set(wrt);
-  const order = ancestors(heads, options.independent === true ? wanted : new Set());
+  const order = reachableNodes(heads, options.independent === true ? wanted : new Set());
   // Values that depend on `wrt` through floating-point paths.
   const active = new Set<Tensor>(wrt);
   for (const node of order)
-    if (dependencies(node).some((input) => input !== undefined && active.has(input)))
+    if (dependenciesOf(node).some((input) => input !== undefined && active.has(input)))
       for (const output of node.outputs) if (output !== undefined && isFloat(output.dataType)) active.add(output);
 
   const accumulated = new Accumulator();
@@ -114,7 +87,7 @@ export function gradients(
 
   return labelled('gradient', () => {
     for (const node of [...order].reverse()) {
-      const inputs = dependencies(node);
+      const inputs = dependenciesOf(node);
       const needs = inputs.map((input) => input !== undefined && active.has(input) && isFloat(input.dataType));
       if (!needs.includes(true)) continue;
       const outputGradients = node.outputs.map((output) => (output === undefined ? undefined : accumulated.take(output)));
@@ -176,7 +149,7 @@ function pathText(node: Node, wanted: ReadonlySet<Tensor>): string {
   const walk = (at: Node): boolean => {
     if (seen.has(at)) return false;
     seen.add(at);
-    for (const input of dependencies(at)) {
+    for (const input of dependenciesOf(at)) {
       if (input === undefined) continue;
       if (wanted.has(input) || (input.producer !== undefined && walk(input.producer))) {
         if (path.length === 0) path.push(`"${input.name}"`);

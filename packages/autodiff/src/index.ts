@@ -1,4 +1,3 @@
-export * from './captures.js';
 export * from './decomposition.js';
 export * from './derivative.js';
 export * from './errors.js';

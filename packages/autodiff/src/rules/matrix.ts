@@ -16,8 +16,8 @@ const matrixProduct: DerivativeRule = {
     const gradient = context.gradient(0);
     if (plainMatrices(a, b))
       return [
-        context.needs(0) ? gemm(gradient, b, undefined, { transB: true }) : undefined,
-        context.needs(1) ? gemm(a, gradient, undefined, { transA: true }) : undefined,
+        context.needs(0) ? gemm(gradient, b, undefined, { transposeB: true }) : undefined,
+        context.needs(1) ? gemm(a, gradient, undefined, { transposeA: true }) : undefined,
       ];
     return generalProduct(context, a, b, gradient);
   },
@@ -40,7 +40,7 @@ function generalProduct(context: DerivativeContext, a: Tensor, b: Tensor, gradie
     const product =
       right.rank === 2 && left.rank > 2
         ? // A shared matrix under a batch: one flat product instead of a batch of products and their sum.
-          gemm(flattenRows(left), flattenRows(lifted), undefined, { transA: true })
+          gemm(flattenRows(left), flattenRows(lifted), undefined, { transposeA: true })
         : sumTo(matMul(transposed(left), lifted), right);
     results[1] = b.rank === 1 ? product.squeeze([1]) : product;
   }
@@ -70,13 +70,13 @@ const generalMatrixProduct: DerivativeRule = {
     return [
       context.needs(0)
         ? transA
-          ? gemm(b, gradient, undefined, { alpha, transA: transB, transB: true })
-          : gemm(gradient, b, undefined, { alpha, transB: !transB })
+          ? gemm(b, gradient, undefined, { alpha, transposeA: transB, transposeB: true })
+          : gemm(gradient, b, undefined, { alpha, transposeB: !transB })
         : undefined,
       context.needs(1)
         ? transB
-          ? gemm(gradient, a, undefined, { alpha, transA: true, transB: transA })
-          : gemm(a, gradient, undefined, { alpha, transA: !transA })
+          ? gemm(gradient, a, undefined, { alpha, transposeA: true, transposeB: transA })
+          : gemm(a, gradient, undefined, { alpha, transposeA: !transA })
         : undefined,
       c !== undefined && context.needs(2) ? scaled(biasGradient(gradient, c), beta) : undefined,
     ];

@@ -24,7 +24,7 @@ import {
   type WindowOptions,
 } from './window.js';
 
-const CONVOLUTION_ATTRIBUTES = { ...WINDOW_ATTRIBUTES, group: { kind: 'int', default: 1 } } as const;
+export const CONVOLUTION_ATTRIBUTES = { ...WINDOW_ATTRIBUTES, group: { kind: 'int', default: 1 } } as const;
 
 /** Kernel sizes of weights [.., .., k1, k2, ...], checked against the `kernel_shape` attribute. */
 function kernelOf(context: InferenceContext, x: Tensor, w: Tensor): readonly Dim[] {
@@ -62,7 +62,7 @@ function checkBias(context: InferenceContext, bias: Tensor | undefined, channels
 }
 
 /** Shape [batch, output channels, ...] of a convolution of `x` with weights [output channels, channels / group, ...]. */
-function convolved(context: InferenceContext, x: Tensor, w: Tensor, bias: Tensor | undefined): Shape {
+export function convolvedShape(context: InferenceContext, x: Tensor, w: Tensor, bias: Tensor | undefined): Shape {
   const fail: Fail = (message, hint) => context.fail(message, hint);
   const spatial = spatialShape(x.shape, fail);
   checkPads(context);
@@ -92,7 +92,7 @@ const CONV: OperatorSchema = {
   attributes: CONVOLUTION_ATTRIBUTES,
   infer(context) {
     const x = context.input(0);
-    return [{ dataType: x.dataType, shape: convolved(context, x, context.input(1), context.inputs[2]) }];
+    return [{ dataType: x.dataType, shape: convolvedShape(context, x, context.input(1), context.inputs[2]) }];
   },
 };
 
@@ -109,7 +109,7 @@ const CONV_INTEGER: OperatorSchema = {
   infer(context) {
     checkZeroPoint(context, 2, 1);
     checkZeroPoint(context, 3, context.input(1).shape[0] ?? 1);
-    return [{ dataType: 'int32', shape: convolved(context, context.input(0), context.input(1), undefined) }];
+    return [{ dataType: 'int32', shape: convolvedShape(context, context.input(0), context.input(1), undefined) }];
   },
 };
 
@@ -135,7 +135,7 @@ const Q_LINEAR_CONV: OperatorSchema = {
     return [
       {
         dataType: context.input(7).dataType,
-        shape: convolved(context, context.input(0), context.input(3), context.inputs[8]),
+        shape: convolvedShape(context, context.input(0), context.input(3), context.inputs[8]),
       },
     ];
   },
@@ -244,7 +244,7 @@ const DEFORM_CONV: OperatorSchema = {
   },
   infer(context) {
     const x = context.input(0);
-    const shape = convolved(context, x, context.input(1), context.inputs[3]);
+    const shape = convolvedShape(context, x, context.input(1), context.inputs[3]);
     const positions = context.input(1).shape.slice(2).reduce(dimMultiply, 1 as Dim);
     const offsets = dimMultiply(positions, context.node.int('offset_group'));
     const check = (value: Tensor | undefined, channels: Dim, what: string): void => {
@@ -316,7 +316,7 @@ export interface ConvolutionOptions extends WindowOptions {
   readonly group?: number;
 }
 
-const convolutionAttributes = (options: ConvolutionOptions) => ({
+export const convolutionAttributes = (options: ConvolutionOptions) => ({
   ...windowAttributes(options),
   kernel_shape: options.kernelShape,
   group: options.group,

@@ -16,6 +16,8 @@ import { normalisationSchemas } from './normalisation.js';
 import { quantisationSchemas } from './quantisation.js';
 import { recurrentSchemas } from './recurrent.js';
 import { resizeSchemas } from './resize.js';
+import { attentionSchemas } from './attention.js';
+import { microsoftSchemas } from './microsoft.js';
 
 export * from './arithmetic.js';
 export * from './composed.js';
@@ -37,6 +39,8 @@ export * from './normalisation.js';
 export * from './quantisation.js';
 export * from './recurrent.js';
 export * from './resize.js';
+export * from './attention.js';
+export * from './microsoft.js';
 
 /** Every operator that Updraft knows. */
 export const standardSchemas = (): readonly OperatorSchema[] => [
@@ -57,6 +61,8 @@ export const standardSchemas = (): readonly OperatorSchema[] => [
   ...quantisationSchemas,
   ...recurrentSchemas,
   ...resizeSchemas,
+  ...attentionSchemas,
+  ...microsoftSchemas,
 ];
 
 /** A fresh table of every operator that Updraft knows; add your own to it. */

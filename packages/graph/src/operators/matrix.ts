@@ -8,20 +8,20 @@ import type { Quantized } from './convolution.js';
 import { flag } from './operands.js';
 
 /** Shape of `a · b` as in numpy.matmul. */
-export function matMulShape(context: InferenceContext, a: Tensor, b: Tensor): Shape {
-  if (a.rank === 0 || b.rank === 0)
-    context.fail(`a scalar cannot be a matrix factor: ${shapeText(a.shape)} · ${shapeText(b.shape)}`);
+export function matMulShape(context: InferenceContext, a: Shape, b: Shape): Shape {
+  if (a.length === 0 || b.length === 0)
+    context.fail(`a scalar cannot be a matrix factor: ${shapeText(a)} · ${shapeText(b)}`);
   // A vector is a row on the left and a column on the right, and its axis disappears.
-  const left: readonly Dim[] = a.rank === 1 ? [1, ...a.shape] : a.shape;
-  const right: readonly Dim[] = b.rank === 1 ? [...b.shape, 1] : b.shape;
+  const left: readonly Dim[] = a.length === 1 ? [1, ...a] : a;
+  const right: readonly Dim[] = b.length === 1 ? [...b, 1] : b;
   context.unify(
     left[left.length - 1] as Dim,
     right[right.length - 2] as Dim,
-    `inner dimensions of ${shapeText(a.shape)} · ${shapeText(b.shape)}`,
+    `inner dimensions of ${shapeText(a)} · ${shapeText(b)}`,
   );
   const batch = context.broadcast(left.slice(0, -2), right.slice(0, -2));
-  const rows = a.rank === 1 ? [] : [left[left.length - 2] as Dim];
-  const columns = b.rank === 1 ? [] : [right[right.length - 1] as Dim];
+  const rows = a.length === 1 ? [] : [left[left.length - 2] as Dim];
+  const columns = b.length === 1 ? [] : [right[right.length - 1] as Dim];
   return [...batch, ...rows, ...columns];
 }
 
@@ -48,11 +48,35 @@ const MAT_MUL: OperatorSchema = {
   ],
   infer(context) {
     const a = context.input(0);
-    return [{ dataType: a.dataType, shape: matMulShape(context, a, context.input(1)) }];
+    return [{ dataType: a.dataType, shape: matMulShape(context, a.shape, context.input(1).shape) }];
   },
 };
 
 const GEMM_TYPES = [...FLOATS, 'int32', 'int64', 'uint32', 'uint64'] as const;
+
+export const GEMM_ATTRIBUTES = {
+  alpha: { kind: 'float', default: 1 },
+  beta: { kind: 'float', default: 1 },
+  transA: { kind: 'int', default: 0 },
+  transB: { kind: 'int', default: 0 },
+} as const;
+
+/** Shape of a product of matrices, either transposed on request, plus an addend that broadcasts. */
+export function gemmShape(context: InferenceContext): Shape {
+  const [a, b] = [context.input(0), context.input(1)];
+  for (const factor of [a, b])
+    if (factor.rank !== 2)
+      context.fail(`a factor ${shapeText(factor.shape)} is not a matrix`, 'Use matMul() for other ranks.');
+  const rowsLast = context.node.int('transA') !== 0;
+  const columnsFirst = context.node.int('transB') !== 0;
+  const [rows, inner] = (rowsLast ? [...a.shape].reverse() : a.shape) as [Dim, Dim];
+  const [innerOfB, columns] = (columnsFirst ? [...b.shape].reverse() : b.shape) as [Dim, Dim];
+  const mark = (value: Tensor, transposed: boolean): string => shapeText(value.shape) + (transposed ? 'ᵀ' : '');
+  context.unify(inner, innerOfB, `inner dimensions of ${mark(a, rowsLast)} · ${mark(b, columnsFirst)}`);
+  const c = context.inputs[2];
+  if (c !== undefined) checkBroadcastsTo(context, c, [rows, columns], 'the addend');
+  return [rows, columns];
+}
 
 const GEMM: OperatorSchema = {
   type: 'Gemm',
@@ -62,27 +86,8 @@ const GEMM: OperatorSchema = {
     { name: 'B', types: GEMM_TYPES, typeVariable: 'T' },
     { name: 'C', types: GEMM_TYPES, typeVariable: 'T', optional: true },
   ],
-  attributes: {
-    alpha: { kind: 'float', default: 1 },
-    beta: { kind: 'float', default: 1 },
-    transA: { kind: 'int', default: 0 },
-    transB: { kind: 'int', default: 0 },
-  },
-  infer(context) {
-    const [a, b] = [context.input(0), context.input(1)];
-    for (const factor of [a, b])
-      if (factor.rank !== 2)
-        context.fail(`a factor ${shapeText(factor.shape)} is not a matrix`, 'Use matMul() for other ranks.');
-    const rowsLast = context.node.int('transA') !== 0;
-    const columnsFirst = context.node.int('transB') !== 0;
-    const [rows, inner] = (rowsLast ? [...a.shape].reverse() : a.shape) as [Dim, Dim];
-    const [innerOfB, columns] = (columnsFirst ? [...b.shape].reverse() : b.shape) as [Dim, Dim];
-    const mark = (value: Tensor, transposed: boolean): string => shapeText(value.shape) + (transposed ? 'ᵀ' : '');
-    context.unify(inner, innerOfB, `inner dimensions of ${mark(a, rowsLast)} · ${mark(b, columnsFirst)}`);
-    const c = context.inputs[2];
-    if (c !== undefined) checkBroadcastsTo(context, c, [rows, columns], 'the addend');
-    return [{ dataType: a.dataType, shape: [rows, columns] }];
-  },
+  attributes: GEMM_ATTRIBUTES,
+  infer: (context) => [{ dataType: context.input(0).dataType, shape: gemmShape(context) }],
 };
 
 /** A scale or zero point of a quantised factor: a scalar, or one value per row of `a` or column of `b`. */
@@ -112,7 +117,7 @@ const MAT_MUL_INTEGER: OperatorSchema = {
     const [a, b] = [context.input(0), context.input(1)];
     checkQuantization(context, 2, a, -2);
     checkQuantization(context, 3, b, -1);
-    return [{ dataType: 'int32', shape: matMulShape(context, a, b) }];
+    return [{ dataType: 'int32', shape: matMulShape(context, a.shape, b.shape) }];
   },
 };
 
@@ -135,7 +140,7 @@ const Q_LINEAR_MAT_MUL: OperatorSchema = {
     const [a, b] = [context.input(0), context.input(3)];
     for (const index of [1, 2]) checkQuantization(context, index, a, -2);
     for (const index of [4, 5]) checkQuantization(context, index, b, -1);
-    return [{ dataType: context.input(7).dataType, shape: matMulShape(context, a, b) }];
+    return [{ dataType: context.input(7).dataType, shape: matMulShape(context, a.shape, b.shape) }];
   },
 };
 
@@ -153,14 +158,16 @@ export interface GemmOptions {
   readonly transposeB?: boolean;
 }
 
+export const gemmAttributes = (options: GemmOptions) => ({
+  alpha: options.alpha,
+  beta: options.beta,
+  transA: flag(options.transposeA),
+  transB: flag(options.transposeB),
+});
+
 /** `alpha * a · b + beta * c` for matrices, either factor transposed on request; `c` broadcasts to the result. */
 export const gemm = (a: Tensor, b: Tensor, c?: Tensor, options: GemmOptions = {}): Tensor =>
-  apply(GEMM, [a, b, c], {
-    alpha: options.alpha,
-    beta: options.beta,
-    transA: flag(options.transposeA),
-    transB: flag(options.transposeB),
-  });
+  apply(GEMM, [a, b, c], gemmAttributes(options));
 
 /** Matrix product of 8-bit integers in int32; zero points are scalars, one per row of `a`, or one per column of `b`. */
 export const matMulInteger = (
