@@ -4,11 +4,11 @@ import type { InferenceContext, OperatorSchema, TensorType } from '../schema.js'
 import { shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { FLOATS } from '../type-sets.js';
-import { checkBroadcastsTo } from './matrix.js';
+import { checkBroadcastsTo } from './checks.js';
 import { flag } from './operands.js';
 
 /** Heads, positions and head size of a query, key or value: [batch, heads, length, size] or [batch, length, heads * size]. */
-export interface HeadShape {
+interface HeadShape {
   readonly batch: Dim;
   readonly heads: Dim;
   readonly length: Dim;
@@ -16,7 +16,7 @@ export interface HeadShape {
 }
 
 /** Split `value` into heads; rank 3 needs the number of heads. */
-export function headShape(context: InferenceContext, value: Tensor, heads: number | undefined, what: string): HeadShape {
+function headShape(context: InferenceContext, value: Tensor, heads: number | undefined, what: string): HeadShape {
   const { shape } = value;
   if (value.rank === 4) {
     const [batch, found, length, size] = shape as readonly [Dim, Dim, Dim, Dim];

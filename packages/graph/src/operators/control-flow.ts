@@ -1,4 +1,4 @@
-import { apply, applyNode, OperatorError, type ApplyOptions } from '../apply.js';
+import { applyNode, OperatorError, type ApplyOptions } from '../apply.js';
 import { readElement } from '../data-type.js';
 import {
   dimEquals,
@@ -16,18 +16,9 @@ import type { Node } from '../node.js';
 import type { InferenceContext, OperatorSchema, TensorType } from '../schema.js';
 import { ShapeError, shapeText, type Shape } from '../shape.js';
 import { Tensor } from '../tensor.js';
+import { identity } from './creation.js';
 
 const MANY: [number, number] = [1, Number.MAX_SAFE_INTEGER];
-
-const IDENTITY: OperatorSchema = {
-  type: 'Identity',
-  since: 21,
-  inputs: [{ name: 'input' }],
-  infer(context) {
-    const { dataType, shape, elements } = context.input(0);
-    return [{ dataType, shape, elements }];
-  },
-};
 
 const typeOf = ({ dataType, shape }: Tensor): TensorType => ({ dataType, shape });
 
@@ -376,7 +367,7 @@ function enclosingGraph(what: string, values: readonly (Tensor | undefined)[], g
 function returnFrom(body: Graph, values: readonly Tensor[]): void {
   for (const value of values) {
     const own = value.graph === body && value.producer !== undefined && !body.outputs.includes(value);
-    body.output(own ? value : insideGraph(body, () => apply(IDENTITY, [value])));
+    body.output(own ? value : insideGraph(body, () => identity(value)));
   }
 }
 

@@ -1,43 +1,14 @@
 import { apply } from '../apply.js';
-import type { Dim } from '../dimension.js';
 import type { InferenceContext, OperatorSchema } from '../schema.js';
-import { shapeText, type Shape } from '../shape.js';
+import type { Dim } from '../dimension.js';
+import { shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { BYTES, FLOATS, NUMBERS } from '../type-sets.js';
+import { checkBroadcastsTo } from './checks.js';
 import type { Quantized } from './convolution.js';
-import { flag } from './operands.js';
+import { GEMM_ATTRIBUTES, gemmAttributes, gemmShape, matMulShape, type GemmOptions } from './matrix-shapes.js';
 
-/** Shape of `a · b` as in numpy.matmul. */
-export function matMulShape(context: InferenceContext, a: Shape, b: Shape): Shape {
-  if (a.length === 0 || b.length === 0)
-    context.fail(`a scalar cannot be a matrix factor: ${shapeText(a)} · ${shapeText(b)}`);
-  // A vector is a row on the left and a column on the right, and its axis disappears.
-  const left: readonly Dim[] = a.length === 1 ? [1, ...a] : a;
-  const right: readonly Dim[] = b.length === 1 ? [...b, 1] : b;
-  context.unify(
-    left[left.length - 1] as Dim,
-    right[right.length - 2] as Dim,
-    `inner dimensions of ${shapeText(a)} · ${shapeText(b)}`,
-  );
-  const batch = context.broadcast(left.slice(0, -2), right.slice(0, -2));
-  const rows = a.length === 1 ? [] : [left[left.length - 2] as Dim];
-  const columns = b.length === 1 ? [] : [right[right.length - 1] as Dim];
-  return [...batch, ...rows, ...columns];
-}
-
-/** `value` has to broadcast to `target` without enlarging it. */
-export function checkBroadcastsTo(context: InferenceContext, value: Tensor, target: Shape, what: string): void {
-  if (value.rank > target.length)
-    context.fail(`${what} ${shapeText(value.shape)} does not broadcast to ${shapeText(target)}`);
-  value.shape.forEach((dim, axis) => {
-    if (dim !== 1)
-      context.unify(
-        target[target.length - value.rank + axis] as Dim,
-        dim,
-        `${what} ${shapeText(value.shape)} against ${shapeText(target)}`,
-      );
-  });
-}
+export type { GemmOptions } from './matrix-shapes.js';
 
 const MAT_MUL: OperatorSchema = {
   type: 'MatMul',
@@ -53,30 +24,6 @@ const MAT_MUL: OperatorSchema = {
 };
 
 const GEMM_TYPES = [...FLOATS, 'int32', 'int64', 'uint32', 'uint64'] as const;
-
-export const GEMM_ATTRIBUTES = {
-  alpha: { kind: 'float', default: 1 },
-  beta: { kind: 'float', default: 1 },
-  transA: { kind: 'int', default: 0 },
-  transB: { kind: 'int', default: 0 },
-} as const;
-
-/** Shape of a product of matrices, either transposed on request, plus an addend that broadcasts. */
-export function gemmShape(context: InferenceContext): Shape {
-  const [a, b] = [context.input(0), context.input(1)];
-  for (const factor of [a, b])
-    if (factor.rank !== 2)
-      context.fail(`a factor ${shapeText(factor.shape)} is not a matrix`, 'Use matMul() for other ranks.');
-  const rowsLast = context.node.int('transA') !== 0;
-  const columnsFirst = context.node.int('transB') !== 0;
-  const [rows, inner] = (rowsLast ? [...a.shape].reverse() : a.shape) as [Dim, Dim];
-  const [innerOfB, columns] = (columnsFirst ? [...b.shape].reverse() : b.shape) as [Dim, Dim];
-  const mark = (value: Tensor, transposed: boolean): string => shapeText(value.shape) + (transposed ? 'ᵀ' : '');
-  context.unify(inner, innerOfB, `inner dimensions of ${mark(a, rowsLast)} · ${mark(b, columnsFirst)}`);
-  const c = context.inputs[2];
-  if (c !== undefined) checkBroadcastsTo(context, c, [rows, columns], 'the addend');
-  return [rows, columns];
-}
 
 const GEMM: OperatorSchema = {
   type: 'Gemm',
@@ -148,22 +95,6 @@ export const matrixSchemas: readonly OperatorSchema[] = [MAT_MUL, GEMM, MAT_MUL_
 
 /** Matrix product over the last two axes, leading axes broadcast (as `numpy.matmul`). */
 export const matMul = (a: Tensor, b: Tensor): Tensor => apply(MAT_MUL, [a, b]);
-
-export interface GemmOptions {
-  /** Factor of the product; default: 1. */
-  readonly alpha?: number;
-  /** Factor of the addend; default: 1. */
-  readonly beta?: number;
-  readonly transposeA?: boolean;
-  readonly transposeB?: boolean;
-}
-
-export const gemmAttributes = (options: GemmOptions) => ({
-  alpha: options.alpha,
-  beta: options.beta,
-  transA: flag(options.transposeA),
-  transB: flag(options.transposeB),
-});
 
 /** `alpha * a · b + beta * c` for matrices, either factor transposed on request; `c` broadcasts to the result. */
 export const gemm = (a: Tensor, b: Tensor, c?: Tensor, options: GemmOptions = {}): Tensor =>

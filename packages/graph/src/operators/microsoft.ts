@@ -8,8 +8,14 @@ import type { AttributeSchema, InferenceContext, OperatorSchema } from '../schem
 import { normalizeAxis, shapeText, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { FLOATS, FLOATS_BUT_BFLOAT16 } from '../type-sets.js';
-import { convolvedShape, CONVOLUTION_ATTRIBUTES, convolutionAttributes, type ConvolutionOptions } from './convolution.js';
-import { checkBroadcastsTo, gemmAttributes, gemmShape, GEMM_ATTRIBUTES, matMulShape, type GemmOptions } from './matrix.js';
+import { checkBroadcastsTo, expectShape } from './checks.js';
+import {
+  convolutionAttributes,
+  CONVOLUTION_ATTRIBUTES,
+  convolvedShape,
+  type ConvolutionOptions,
+} from './convolution-shapes.js';
+import { GEMM_ATTRIBUTES, gemmAttributes, gemmShape, matMulShape, type GemmOptions } from './matrix-shapes.js';
 import { flag } from './operands.js';
 
 const DOMAIN = 'com.microsoft';
@@ -86,11 +92,6 @@ const FUSED_CONV: OperatorSchema = {
     return [{ dataType: x.dataType, shape }];
   },
 };
-
-function expectShape(context: InferenceContext, value: Tensor, shape: Shape, what: string): void {
-  if (value.rank !== shape.length) context.fail(`${what} is ${shapeText(value.shape)}, not ${shapeText(shape)}`);
-  shape.forEach((dim, axis) => context.unify(dim, value.shape[axis] as Dim, `axis ${axis} of ${what} ${shapeText(value.shape)}`));
-}
 
 /** One value per feature (last axis). */
 function expectFeatures(context: InferenceContext, index: number, x: Tensor): void {

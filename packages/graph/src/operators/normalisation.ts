@@ -4,7 +4,7 @@ import type { InferenceContext, OperatorSchema } from '../schema.js';
 import { normalizeAxis, shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { FLOATS, FLOATS_BUT_BFLOAT16 } from '../type-sets.js';
-import { checkBroadcastsTo } from './matrix.js';
+import { checkBroadcastsTo } from './checks.js';
 
 // Defaults of the ONNX specification.
 const EPSILON = { kind: 'float', default: 1e-5 } as const;

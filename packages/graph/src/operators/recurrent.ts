@@ -4,6 +4,7 @@ import type { AttributeSchema, InferenceContext, OperatorSchema } from '../schem
 import { shapeText, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { FLOATS_BUT_BFLOAT16 } from '../type-sets.js';
+import { expectShape } from './checks.js';
 import { flag } from './operands.js';
 
 const CELL_ATTRIBUTES: Readonly<Record<string, AttributeSchema>> = {
@@ -22,13 +23,10 @@ interface Cell {
   readonly activations: number;
 }
 
-/** Require a value to have this shape. */
-function expectShape(context: InferenceContext, index: number, what: string, expected: Shape): void {
+/** The input, if given, has to have this shape. */
+function expectInput(context: InferenceContext, index: number, what: string, expected: Shape): void {
   const value = context.inputs[index];
-  if (value === undefined) return;
-  if (value.rank !== expected.length)
-    context.fail(`${what} is ${shapeText(value.shape)}`, `It has to be ${shapeText(expected)}.`);
-  expected.forEach((dim, axis) => context.unify(dim, value.shape[axis] as Dim, `axis ${axis} of ${what} ${shapeText(value.shape)}`));
+  if (value !== undefined) expectShape(context, value, expected, what);
 }
 
 /** Checks every input against the first three; returns the shapes of the sequence of states and of one state. */
@@ -45,15 +43,15 @@ function cellShapes(context: InferenceContext, cell: Cell): { readonly sequence:
   const hidden = declared === undefined ? (r.shape[2] as Dim) : Number(declared);
   if (isStatic(hidden) && hidden < 1) context.fail(`hidden_size is ${hidden}`);
   const rows = dimMultiply(hidden, cell.gates);
-  expectShape(context, 1, 'W', [directions, rows, x.shape[2] as Dim]);
-  expectShape(context, 2, 'R', [directions, rows, hidden]);
-  expectShape(context, 3, 'B', [directions, dimMultiply(rows, 2)]);
-  expectShape(context, 4, 'sequence_lens', [batch]);
+  expectInput(context, 1, 'W', [directions, rows, x.shape[2] as Dim]);
+  expectInput(context, 2, 'R', [directions, rows, hidden]);
+  expectInput(context, 3, 'B', [directions, dimMultiply(rows, 2)]);
+  expectInput(context, 4, 'sequence_lens', [batch]);
   const state: Shape = layout === 0 ? [directions, batch, hidden] : [batch, directions, hidden];
-  expectShape(context, 5, 'initial_h', state);
+  expectInput(context, 5, 'initial_h', state);
   if (cell.gates === 4) {
-    expectShape(context, 6, 'initial_c', state);
-    expectShape(context, 7, 'P', [directions, dimMultiply(hidden, 3)]);
+    expectInput(context, 6, 'initial_c', state);
+    expectInput(context, 7, 'P', [directions, dimMultiply(hidden, 3)]);
   }
   const activations = node.attribute('activations', 'strings');
   // The default of RNN has an entry too many for one direction.
