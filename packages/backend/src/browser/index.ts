@@ -1,0 +1,5 @@
+export * from '../backend.js';
+export * from '../errors.js';
+export { OrtBackend } from '../ort-backend.js';
+export type { BackendOptions } from '../select.js';
+export { createBackend } from './create-backend.js';

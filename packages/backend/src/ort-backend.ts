@@ -1,0 +1,82 @@
+import { copyGraph, encodeModel, type Graph } from '@updraft/graph';
+import type { InferenceSession } from 'onnxruntime-common';
+import type { Backend, CompileOptions, Device, HostTensors, ProfileSummary, Program, ResidentState } from './backend.js';
+import { CompileError, DisposedError } from './errors.js';
+import { messageOf, OrtProgram } from './ort-program.js';
+import { OrtState } from './resident-state.js';
+import type { Runtime } from './runtime.js';
+import { contentKey, SessionCache } from './session-cache.js';
+
+/** Where and how profiles of sessions are collected; Node only. */
+export interface Profiler {
+  readonly sessionOptions: InferenceSession.SessionOptions;
+  readonly summarize: (session: InferenceSession) => ProfileSummary;
+}
+
+/** Runs programs on one device of ONNX Runtime. */
+export class OrtBackend implements Backend {
+  readonly device: Device;
+  readonly #sessions = new SessionCache();
+  #disposed = false;
+
+  constructor(
+    readonly runtime: Runtime,
+    readonly description: string,
+    readonly profiler?: () => Profiler,
+  ) {
+    this.device = runtime.device;
+  }
+
+  /** Sessions that this backend has compiled so far. */
+  get compilations(): number {
+    return this.#sessions.compilations;
+  }
+
+  async compile(source: Graph, options: CompileOptions = {}): Promise<Program> {
+    if (this.#disposed) throw new DisposedError('backend');
+    const graph = options.dims === undefined ? source : copyGraph(source, { dims: options.dims }).graph;
+    const bytes = encodeModel(graph, { bare: options.profile !== true });
+    const updates = options.updates ?? new Map<string, string>();
+    const profiler = options.profile === true ? this.profiler?.() : undefined;
+    const sessionOptions: InferenceSession.SessionOptions = {
+      ...this.runtime.sessionOptions,
+      executionProviders: [this.runtime.provider],
+      ...profiler?.sessionOptions,
+      ...(this.runtime.deviceBuffers
+        ? { preferredOutputLocation: Object.fromEntries([...updates.values()].map((output) => [output, 'gpu-buffer' as const])) }
+        : {}),
+    };
+    const key = await contentKey(bytes, sessionOptions);
+    let session: InferenceSession;
+    try {
+      session = await this.#sessions.acquire(key, () => this.runtime.ort.InferenceSession.create(bytes, sessionOptions));
+    } catch (error) {
+      throw new CompileError(`ONNX Runtime refused the program "${graph.name}" on ${this.device}: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+    const describe = ({ name, dataType, shape }: Graph['inputs'][number]) => ({ name, dataType, shape });
+    return new OrtProgram({
+      runtime: this.runtime,
+      session,
+      inputs: graph.inputs.map(describe),
+      outputs: graph.outputs.map(describe),
+      assumptions: graph.assumptions,
+      resident: options.resident ?? [],
+      updates,
+      release: () => this.#sessions.release(key),
+      profile: profiler === undefined ? undefined : () => profiler.summarize(session),
+    });
+  }
+
+  createState(values: HostTensors): Promise<ResidentState> {
+    if (this.#disposed) throw new DisposedError('backend');
+    return Promise.resolve(new OrtState(this.runtime, values));
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.#sessions.dispose();
+  }
+}
