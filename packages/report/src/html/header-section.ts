@@ -13,7 +13,7 @@ export function headerSection(runs: readonly RunRecord[], names: readonly string
 ${runs.length === 1 && only !== undefined ? headline(only) : runTable(runs, names)}
 <details class="card"${runs.length === 1 && openAttribute}><summary>What ran</summary>
 ${runs.map(
-  ({ header }, index) => html`${runs.length > 1 && html`<h3>${names[index] ?? ''}</h3>`}${facts(header)}
+  ({ header }, index) => html`${runs.length > 1 && html`<h2 class="run-name">${names[index] ?? ''}</h2>`}${facts(header)}
 <details><summary>Configuration</summary><pre>${JSON.stringify(header.config, undefined, 2)}</pre></details>`,
 )}
 </details>

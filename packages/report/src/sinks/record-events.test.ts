@@ -107,3 +107,12 @@ test('metrics of a step are flushed before its checkpoint can be', async () => {
   }
   expect(steps).toEqual(['waiting', 'flushed', 'waiting', 'flushed']);
 });
+
+test('only every n-th step is recorded when that is asked for', async () => {
+  const sink = memorySink();
+  const steps = Array.from({ length: 7 }, (_value, index) => step(index + 1));
+  await drain(recordEvents(stream(...steps), { sink, header: sampleHeader(), recordEvery: 3 }));
+  expect(sink.log.flatMap((record) => (record !== 'flush' && record.kind === 'scalars' ? [record.step] : []))).toEqual([1, 3, 6]);
+  // The time of all steps is counted.
+  expect(sink.log.find((record) => record !== 'flush' && record.kind === 'phases')).toMatchObject({ phases: [{ name: 'run step', count: 7 }, {}, {}] });
+});

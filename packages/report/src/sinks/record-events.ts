@@ -28,6 +28,8 @@ export interface RecordEventsOptions {
   readonly header: RunHeader;
   /** What evaluations are called. Default `test`. */
   readonly evaluationName?: string;
+  /** Record the figures of every n-th step only, and those of the first. Default 1. */
+  readonly recordEvery?: number;
   /**
    * The sink is flushed after every step that this divides: give the steps between checkpoints, so that the metrics
    * of a step are safe before its checkpoint is. Default: only at checkpoints and at the end.
@@ -46,7 +48,7 @@ export async function* recordEvents<Event extends { readonly type: string }>(
   options: RecordEventsOptions,
 ): AsyncGenerator<Event, void, void> {
   const { sink, header, flushEvery = 0, now = Date.now } = options;
-  const recorder = new EventRecorder(options.evaluationName ?? 'test', now);
+  const recorder = new EventRecorder(options.evaluationName ?? 'test', options.recordEvery ?? 1, now);
   let end: Pick<Extract<MetricRecord, { kind: 'end' }>, 'reason' | 'message'> = { reason: 'aborted' };
   sink.write(header);
   try {
@@ -79,13 +81,15 @@ function isRecorded(event: { readonly type: string }): event is RecordedEvent {
 class EventRecorder {
   step = 0;
   readonly #evaluationName: string;
+  readonly #recordEvery: number;
   readonly #now: () => number;
   /** Milliseconds that the step which is going on has spent on compiling. */
   #compiling = 0;
   readonly #phases = new Map<string, { seconds: number; count: number }>();
 
-  constructor(evaluationName: string, now: () => number) {
+  constructor(evaluationName: string, recordEvery: number, now: () => number) {
     this.#evaluationName = evaluationName;
+    this.#recordEvery = recordEvery;
     this.#now = now;
   }
 
@@ -101,6 +105,7 @@ class EventRecorder {
         const stepMilliseconds = milliseconds - this.#compiling;
         this.#compiling = 0;
         this.#add('other host work', Math.max(0, stepMilliseconds - runMilliseconds - drawMilliseconds));
+        if (step !== 1 && step % this.#recordEvery !== 0) return [];
         const perSecond = stepMilliseconds > 0 ? 1000 / stepMilliseconds : 0;
         const throughput = { 'throughput/steps': perSecond, 'throughput/examples': perSecond * batchSize };
         return [{ kind: 'scalars', step, time, values: { ...scalars, ...metrics, loss, ...throughput } }];

@@ -1,6 +1,6 @@
 import { create, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
-import { base64Decode } from '@bufbuild/protobuf/wire';
-import { DataType, EventSchema, SessionLog_SessionStatus, type Summary_ValueSchema } from '../generated/tfevents_pb.js';
+import { base64Decode, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { DataType, EventSchema, SessionLog_SessionStatus, SummarySchema, Summary_ValueSchema } from '../generated/tfevents_pb.js';
 import type { ConfusionMatrixRecord, HistogramRecord, MetricRecord, RunHeader, SampleText } from '../records/metric-record.js';
 
 type SummaryValue = MessageInitShape<typeof Summary_ValueSchema>;
@@ -23,9 +23,9 @@ export function encodeSessionStart(time: number, step: number): Uint8Array {
 export function encodeMetricRecord(record: MetricRecord): Uint8Array | undefined {
   switch (record.kind) {
     case 'scalars':
-      return encodeSummary(record.time, record.step, scalars(record.values, ''));
+      return encodeScalars(record.time, record.step, record.values, '');
     case 'evaluation':
-      return encodeSummary(record.time, record.step, scalars(record.metrics, `${record.name}/`));
+      return encodeScalars(record.time, record.step, record.metrics, `${record.name}/`);
     case 'histogram':
       return encodeSummary(record.time, record.step, [histogram(record)]);
     case 'images':
@@ -66,11 +66,22 @@ function encodeSummary(time: number, step: number, value: SummaryValue[]): Uint8
   return encodeEvent(time, step, { case: 'summary', value: { value } });
 }
 
-function scalars(values: Readonly<Record<string, number>>, prefix: string): SummaryValue[] {
-  return Object.entries(values).map(([name, value]) => ({
-    tag: prefix + name,
-    value: { case: 'simpleValue', value: Math.fround(value) },
-  }));
+/**
+ * The same as {@link encodeSummary} of simple values, written field by field: this runs at every step, and the way over
+ * message objects takes about twice as long. Field numbers are those of tfevents.proto.
+ */
+function encodeScalars(time: number, step: number, values: Readonly<Record<string, number>>, prefix: string): Uint8Array {
+  const writer = new BinaryWriter();
+  writer.tag(EventSchema.field.wallTime.number, WireType.Bit64).double(time / 1000);
+  if (step !== 0) writer.tag(EventSchema.field.step.number, WireType.Varint).int64(step);
+  writer.tag(EventSchema.field.summary.number, WireType.LengthDelimited).fork();
+  for (const name of Object.keys(values)) {
+    writer.tag(SummarySchema.field.value.number, WireType.LengthDelimited).fork();
+    writer.tag(Summary_ValueSchema.field.tag.number, WireType.LengthDelimited).string(prefix + name);
+    writer.tag(Summary_ValueSchema.field.simpleValue.number, WireType.Bit32).float(Math.fround(values[name] ?? Number.NaN));
+    writer.join();
+  }
+  return writer.join().finish();
 }
 
 /** TensorBoard wants right edges and moments; the moments come from the middles of the bins. */
