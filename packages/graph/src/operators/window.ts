@@ -58,15 +58,17 @@ export const windowAttributes = (options: WindowOptions): AttributeValues => ({
 export const isSame = (autoPad: AutoPad | undefined): boolean => autoPad === 'SAME_UPPER' || autoPad === 'SAME_LOWER';
 
 /**
- * Options that ONNX Runtime can run: dilated SAME padding, which it refuses (convolution) or gets wrong (pooling), as
- * explicit pads where the sizes are known.
+ * Options that ONNX Runtime can run. It refuses SAME padding with dilations (convolution) or gets it wrong (pooling),
+ * and pooling also where strides skip elements; such padding becomes explicit where the sizes are known.
  */
 export function runnableWindow<T extends WindowOptions>(options: T, spatial: Shape, kernelShape: Shape): T {
   const { autoPad, dilations, strides } = options;
-  const known = isStaticShape(spatial) && isStaticShape(kernelShape) && spatial.length === kernelShape.length;
-  if (!isSame(autoPad) || dilations === undefined || dilations.every((dilation) => dilation === 1) || !known) return options;
+  if (!isSame(autoPad) || spatial.length !== kernelShape.length) return options;
+  if (!isStaticShape(spatial) || !isStaticShape(kernelShape)) return options;
+  const supported = kernelShape.every((size, axis) => (dilations?.[axis] ?? 1) === 1 && (strides?.[axis] ?? 1) <= size);
+  if (supported) return options;
   const split = spatial.map((size, axis) =>
-    samePadding(size, kernelShape[axis] as Dim, strides?.[axis] ?? 1, dilations[axis] ?? 1, autoPad as AutoPad),
+    samePadding(size, kernelShape[axis] as number, strides?.[axis] ?? 1, dilations?.[axis] ?? 1, autoPad as AutoPad),
   );
   const pads = [...split.map(([begin]) => begin), ...split.map(([, end]) => end)] as number[];
   return { ...options, autoPad: undefined, pads };
