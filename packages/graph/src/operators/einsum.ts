@@ -1,7 +1,7 @@
 import { apply } from '../apply.js';
 import type { Dim } from '../dimension.js';
 import type { OperatorSchema } from '../schema.js';
-import { ShapeError, shapeText } from '../shape.js';
+import { ShapeError } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { NUMBERS } from '../type-sets.js';
 
@@ -89,8 +89,10 @@ const EINSUM: OperatorSchema = {
     try {
       terms = einsumTerms(context.node.string('equation'), inputs.map(({ rank }) => rank));
     } catch (error) {
-      if (error instanceof ShapeError)
-        context.fail(error.message.replace(/\.$/, ''), `The inputs are ${inputs.map(({ shape }) => shapeText(shape)).join(', ')}.`);
+      if (error instanceof ShapeError) {
+        const { message, hint = '' } = error;
+        context.fail(message.slice(0, message.length - hint.length).replace(/\. ?$/, ''), hint === '' ? undefined : hint);
+      }
       throw error;
     }
     const sizes = new Map<string, Dim>();

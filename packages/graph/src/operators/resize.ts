@@ -67,7 +67,7 @@ function resizedShape(context: InferenceContext, x: Tensor): Shape {
       if (target === undefined) shape[axis] = context.unknownDim('resized');
       else if (isStatic(target) && target < 1) context.fail(`a size is ${target}`);
       else if (ratio === 'stretch') shape[axis] = target;
-      else shape[axis] = ratio !== undefined && isStatic(size) ? Math.floor(ratio * size + 0.5) : context.unknownDim('resized');
+      else shape[axis] = ratio !== undefined && isStatic(size) ? Math.round(Math.fround(ratio * size)) : context.unknownDim('resized');
     });
     return shape;
   }
