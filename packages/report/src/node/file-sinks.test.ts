@@ -15,6 +15,7 @@ import { readFramedRecords } from '../tensorboard/record-framing.js';
 import { openJsonlSink } from './open-jsonl-sink.js';
 import { openTensorBoardSink } from './open-tensorboard-sink.js';
 import { readRuns } from './read-runs.js';
+import { replaceFile } from './replace-file.js';
 
 let folder: string;
 
@@ -136,6 +137,36 @@ describe('JSON lines', () => {
   });
 });
 
+describe('replacing a file', () => {
+  test('leftovers of a killed process are removed, and are no event files while they are there', async () => {
+    const path = join(folder, 'events.out.tfevents.1.updraft');
+    let during: string[] = [];
+    await writeFile(join(folder, '.events.out.rewritten.1.updraft.99.tmp'), 'torn');
+    await writeFile(join(folder, '.events.out.rewritten.1.updraft.x.99.tmp'), 'of another file');
+    async function* content() {
+      yield 'new';
+      during = await readdir(folder);
+    }
+    await replaceFile(path, content());
+    expect(during).toHaveLength(2);
+    expect(during.filter((name) => name.includes('tfevents'))).toEqual([]);
+    expect((await readdir(folder)).sort()).toEqual(['.events.out.rewritten.1.updraft.x.99.tmp', 'events.out.tfevents.1.updraft']);
+    expect(await readFile(path, 'utf8')).toBe('new');
+  });
+
+  test('a failure leaves the old content and nothing else', async () => {
+    const path = join(folder, 'metrics.jsonl');
+    await writeFile(path, 'old');
+    async function* content() {
+      yield 'half';
+      throw new Error('no more');
+    }
+    await expect(replaceFile(path, content())).rejects.toThrow('no more');
+    expect(await readdir(folder)).toEqual(['metrics.jsonl']);
+    expect(await readFile(path, 'utf8')).toBe('old');
+  });
+});
+
 describe('readRuns', () => {
   test('names the line that is damaged, but ignores a torn last one', async () => {
     const path = join(folder, 'metrics.jsonl');
@@ -172,7 +203,7 @@ describe('TensorBoard', () => {
     sink.write({ kind: 'memory', peakBytes: 5 });
     await sink.close();
     expect(await events()).toEqual([[version, ...summaries([1, 2])]]);
-    expect((await readdir(folder))[0]).toMatch(/^events\.out\.tfevents\.\d+\.updraft\.\d+\.\d+$/u);
+    expect((await readdir(folder))[0]).toMatch(/^events\.out\.tfevents\.\d{10}\.\d{3}\.updraft\.\d+\.\d{4}$/u);
   });
 
   test('a resumed run has every step once over all files, torn ends removed', async () => {
@@ -191,8 +222,13 @@ describe('TensorBoard', () => {
     await third.close();
 
     const start = (step: number) => ({ step, what: 'sessionLog' });
-    const found = (await events()).sort((left, right) => (left[1]?.step ?? 0) - (right[1]?.step ?? 0));
-    expect(found).toEqual([[], [version, ...summaries([1, 2, 3, 4])], [version, ...summaries([5, 6, 7])], [version, start(8), ...summaries([8])]]);
+    // In the order of the names, which is the one in which TensorBoard reads them.
+    expect(await events()).toEqual([
+      [],
+      [version, ...summaries([1, 2, 3, 4])],
+      [version, start(5), ...summaries([5, 6, 7])],
+      [version, start(8), ...summaries([8])],
+    ]);
   });
 
   test('an earlier run is not mixed in by accident; replacing leaves the files of others alone', async () => {

@@ -11,8 +11,11 @@ import { AppendFile } from './append-file.js';
 import type { FileSinkOptions } from './file-sink-options.js';
 import { replaceFile } from './replace-file.js';
 
-/** TensorBoard finds files by the word `tfevents`; the part that usually names the host names the writer. */
-const ownFile = /^events\.out\.tfevents\.\d+\.updraft\.\d+\.\d+$/u;
+/**
+ * TensorBoard finds files by the word `tfevents` and reads them in the order of their names, so the time comes first;
+ * the part that usually names the host names the writer.
+ */
+const ownFile = /^events\.out\.tfevents\.\d+\.\d+\.updraft\.\d+\.\d+$/u;
 
 let opened = 0;
 
@@ -38,7 +41,8 @@ export async function openTensorBoardSink(directory: string, options: FileSinkOp
   }
   const time = Date.now();
   opened += 1;
-  const name = `events.out.tfevents.${Math.floor(time / 1000)}.updraft.${process.pid}.${opened}`;
+  const milliseconds = String(time % 1000).padStart(3, '0');
+  const name = `events.out.tfevents.${Math.floor(time / 1000)}.${milliseconds}.updraft.${process.pid}.${String(opened).padStart(4, '0')}`;
   const file = new AppendFile(join(directory, name), {
     flags: 'ax',
     ...(flushInterval === undefined ? {} : { flushInterval }),
@@ -54,11 +58,7 @@ export async function openTensorBoardSink(directory: string, options: FileSinkOp
 async function removeLaterEvents(path: string, step: number): Promise<void> {
   const bytes = await readFile(path);
   const { records } = readFramedRecords(bytes);
-  const kept = records.filter((record) => {
-    const { step: eventStep, what } = fromBinary(EventSchema, record);
-    // A session start in the middle of the history would make readers forget what was resumed twice.
-    return eventStep <= BigInt(step) && what.case !== 'sessionLog';
-  });
+  const kept = records.filter((record) => fromBinary(EventSchema, record).step <= BigInt(step));
   const keptBytes = kept.reduce((sum, record) => sum + record.length + framingBytes, 0);
   if (keptBytes < bytes.length) await replaceFile(path, kept.map(frameRecord));
 }
