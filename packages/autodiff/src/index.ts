@@ -2,4 +2,6 @@ export * from './decomposition.js';
 export * from './derivative.js';
 export * from './errors.js';
 export * from './gradients.js';
+export * from './per-sample.js';
 export * from './rules/index.js';
+export * from './second-order.js';

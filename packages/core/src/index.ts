@@ -1,1 +1,12 @@
-export {};
+export * from './checkpoint/index.js';
+export * from './contracts/index.js';
+export * from './drivers/evaluate.js';
+export * from './drivers/train.js';
+export * from './errors.js';
+export * from './events/index.js';
+export * from './linear-algebra/index.js';
+export * from './module/index.js';
+export * from './options/index.js';
+export * from './program/index.js';
+export * from './random/index.js';
+export * from './tree.js';

@@ -1,1 +1,16 @@
-export {};
+export * from './initializers.js';
+export * from './layers/attention.js';
+export * from './layers/compose.js';
+export * from './layers/convolution.js';
+export { dense, type DenseOptions } from './layers/dense.js';
+export * from './layers/dropout.js';
+export * from './layers/embedding.js';
+export * from './layers/normalization.js';
+export * from './layers/patch-embedding.js';
+export * from './layers/pooling.js';
+export * from './layers/recurrent.js';
+export * from './models/classifiers.js';
+export * from './models/gpt.js';
+export * from './models/unet.js';
+export { crossEntropy, type CrossEntropyOptions } from './rewards/cross-entropy.js';
+export * from './rewards/regression.js';

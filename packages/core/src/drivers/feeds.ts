@@ -1,10 +1,16 @@
-import { emptyTensor, type TensorData } from '@updraft/graph';
+import { emptyTensor, type Dim, type TensorData } from '@updraft/graph';
 import type { Batch } from '../contracts/sampler.js';
 import { CoreError } from '../errors.js';
-import type { StepProgram } from '../program/step-program.js';
-import { PREFIX } from '../program/tracer.js';
+import { PREFIX, type NoiseInput, type ScalarInput } from '../program/tracer.js';
 import type { RandomStream } from '../random/index.js';
 import { bindShape, fillNoise } from './noise.js';
+
+/** The host inputs of a program. */
+export interface HostInputs {
+  readonly batch: readonly string[];
+  readonly scalars: readonly ScalarInput[];
+  readonly noises: readonly (NoiseInput & { readonly input: string; readonly shape: readonly Dim[] })[];
+}
 
 /**
  * Puts together what a step program reads from the host: batch columns, scalars and noise. Buffers of scalars and noise
@@ -19,7 +25,7 @@ export class FeedBuilder {
   constructor(readonly random: RandomStream) {}
 
   build(
-    program: StepProgram,
+    program: HostInputs,
     batch: Batch,
     step: number,
     sizes: ReadonlyMap<string, number>,

@@ -1,0 +1,3 @@
+export { normalQuantile } from './normal-quantile.js';
+export { philox } from './philox.js';
+export * from './random-stream.js';
