@@ -49,6 +49,22 @@ describe('a run that was resumed', () => {
   });
 });
 
+test('the parts of a resumed run add up their time, and the highest memory counts', () => {
+  const run = fold(
+    { kind: 'phases', phases: [{ name: 'step', seconds: 99 }] },
+    { kind: 'phases', phases: [{ name: 'step', seconds: 3, count: 10 }, { name: 'compile', seconds: 1 }] },
+    { kind: 'memory', peakBytes: 500 },
+    { kind: 'resumed', step: 10, time: 0 },
+    { kind: 'phases', phases: [{ name: 'step', seconds: 4, count: 12 }] },
+    { kind: 'memory', peakBytes: 300 },
+  );
+  expect(run.phases?.phases).toEqual([
+    { name: 'step', seconds: 7, count: 22 },
+    { name: 'compile', seconds: 1 },
+  ]);
+  expect(run.memory?.peakBytes).toBe(500);
+});
+
 test('a second value for a step replaces the first, and NaN are counted once', () => {
   const run = fold(scalars(1, { loss: Number.NaN }), scalars(1, { loss: 2 }), scalars(2, { loss: 1 }), scalars(2, { loss: Number.NaN }));
   expect(run.series.get('loss')).toEqual({ steps: [1, 2], values: [2, Number.NaN], originalLength: 2, nonFinite: 1 });

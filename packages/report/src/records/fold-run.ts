@@ -38,6 +38,8 @@ export class RunFold {
   readonly #checks = new Map<string, CheckRecord>();
   readonly #tables = new Map<string, TableRecord>();
   #phases: PhasesRecord | undefined;
+  /** Phases of the parts of the run before it was resumed. */
+  readonly #earlierPhases: PhasesRecord[] = [];
   #memory: MemoryRecord | undefined;
   #warnings: WarningRecord[] = [];
   readonly #resumedAt: number[] = [];
@@ -93,13 +95,16 @@ export class RunFold {
         this.#phases = record;
         break;
       case 'memory':
-        this.#memory = record;
+        // A resumed run is another process, whose peak may be lower.
+        this.#memory = this.#resumedAt.length > 0 && this.#memory !== undefined && this.#memory.peakBytes > record.peakBytes ? this.#memory : record;
         break;
       case 'warning':
         this.#warnings.push(record);
         break;
       case 'resumed':
         this.#dropAfter(record.step);
+        if (this.#phases !== undefined) this.#earlierPhases.push(this.#phases);
+        this.#phases = undefined;
         this.#resumedAt.push(record.step);
         break;
       case 'end':
@@ -123,7 +128,7 @@ export class RunFold {
       confusionMatrices: [...this.#confusionMatrices.values()],
       images: [...this.#images.values()],
       texts: [...this.#texts.values()],
-      phases: this.#phases,
+      phases: addPhases([...this.#earlierPhases, ...(this.#phases ? [this.#phases] : [])]),
       memory: this.#memory,
       graphs: [...this.#graphs.values()],
       warnings: [...this.#warnings],
@@ -188,6 +193,23 @@ export class RunFold {
     }
     this.#end = undefined;
   }
+}
+
+/** The sums over the parts of a run that was resumed. */
+function addPhases(records: readonly PhasesRecord[]): PhasesRecord | undefined {
+  const [first] = records;
+  if (first === undefined || records.length === 1) return first;
+  const sums = new Map<string, { name: string; seconds: number; count?: number }>();
+  for (const { name, seconds, count } of records.flatMap(({ phases }) => phases)) {
+    const sum = sums.get(name);
+    const counts = [sum?.count, count].filter((one) => one !== undefined);
+    sums.set(name, {
+      name,
+      seconds: (sum?.seconds ?? 0) + seconds,
+      ...(counts.length > 0 ? { count: counts.reduce((left, right) => left + right) } : {}),
+    });
+  }
+  return { kind: 'phases', phases: [...sums.values()] };
 }
 
 /** Splits records into runs, each started by its header. Records before the first header are dropped. */

@@ -142,7 +142,7 @@ export interface TextsRecord {
   readonly texts: readonly SampleText[];
 }
 
-/** Where the time went, added up over the run. A later record replaces an earlier one. */
+/** Where the time went, added up since the run was started or resumed. A later record replaces an earlier one. */
 export interface PhasesRecord {
   readonly kind: 'phases';
   readonly phases: readonly {
@@ -153,7 +153,7 @@ export interface PhasesRecord {
   }[];
 }
 
-/** Peak memory. A later record replaces an earlier one. */
+/** Peak memory. A later record replaces an earlier one; of the parts of a resumed run the highest counts. */
 export interface MemoryRecord {
   readonly kind: 'memory';
   /** Peak resident memory of the process, or of the page where that is all that is known. */

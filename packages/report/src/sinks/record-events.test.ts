@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import type { TrainEvent } from '@updraft/core';
 import { sampleHeader } from '../../test/sample-runs.js';
 import type { MetricRecord } from '../records/metric-record.js';
 import { recordEvents, type RecordedEvent } from './record-events.js';
@@ -67,6 +68,18 @@ test('events become records and pass unchanged', async () => {
     },
     { kind: 'end', step: 2, time: 77, reason: 'completed' },
     'flush',
+  ]);
+});
+
+test('an evaluation of the train driver brings its loss and its confusion matrix', async () => {
+  const sink = memorySink();
+  const event: TrainEvent = { type: 'evaluation', step: 4, loss: 0.5, metrics: { accuracy: 0.8 }, examples: 5, milliseconds: 20, confusion: [[3, 1], [0, 1]] };
+  // Every event of the driver has the shape that is recorded.
+  const recorded: RecordedEvent = event;
+  await drain(recordEvents(stream(recorded), { sink, header: sampleHeader(), now: () => 1, evaluationName: 'validation', classNames: ['cat'] }));
+  expect(sink.log.slice(1, 3)).toEqual([
+    { kind: 'evaluation', step: 4, time: 1, name: 'validation', metrics: { accuracy: 0.8, loss: 0.5 } },
+    { kind: 'confusionMatrix', step: 4, time: 1, name: 'validation', labels: ['cat', '1'], counts: [[3, 1], [0, 1]] },
   ]);
 });
 

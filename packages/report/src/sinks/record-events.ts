@@ -1,7 +1,7 @@
 import type { MetricRecord, RunHeader } from '../records/metric-record.js';
 import type { MetricsSink } from './metrics-sink.js';
 
-/** The events of a training run, as far as they are recorded; `TrainEvent` of `@updraft/core` is one of these. */
+/** The events of a training run, as far as they are recorded; every `TrainEvent` of `@updraft/core` is one. */
 export type RecordedEvent =
   | { readonly type: 'run-start'; readonly step: number; readonly resumedFrom?: string | undefined }
   | { readonly type: 'compile'; readonly step: number; readonly milliseconds: number }
@@ -18,7 +18,16 @@ export type RecordedEvent =
       readonly drawMilliseconds: number;
     }
   | { readonly type: 'checkpoint'; readonly step: number; readonly milliseconds: number }
-  | { readonly type: 'evaluation'; readonly step: number; readonly metrics: Readonly<Record<string, number>>; readonly milliseconds?: number }
+  | {
+      readonly type: 'evaluation';
+      readonly step: number;
+      readonly metrics: Readonly<Record<string, number>>;
+      /** The mean over all examples, where it is not among the metrics. */
+      readonly loss?: number;
+      readonly milliseconds?: number;
+      /** Counts [true class][predicted class]. */
+      readonly confusion?: readonly (readonly number[])[] | undefined;
+    }
   | { readonly type: 'warning'; readonly step: number; readonly message: string }
   | { readonly type: 'run-end'; readonly step: number; readonly reason: string };
 
@@ -28,6 +37,8 @@ export interface RecordEventsOptions {
   readonly header: RunHeader;
   /** What evaluations are called. Default `test`. */
   readonly evaluationName?: string;
+  /** Names of the classes of a confusion matrix. Default: their numbers. */
+  readonly classNames?: readonly string[];
   /** Record the figures of every n-th step only, and those of the first. Default 1. */
   readonly recordEvery?: number;
   /**
@@ -48,7 +59,7 @@ export async function* recordEvents<Event extends { readonly type: string }>(
   options: RecordEventsOptions,
 ): AsyncGenerator<Event, void, void> {
   const { sink, header, flushEvery = 0, now = Date.now } = options;
-  const recorder = new EventRecorder(options.evaluationName ?? 'test', options.recordEvery ?? 1, now);
+  const recorder = new EventRecorder(options, now);
   let end: Pick<Extract<MetricRecord, { kind: 'end' }>, 'reason' | 'message'> = { reason: 'aborted' };
   sink.write(header);
   try {
@@ -81,15 +92,17 @@ function isRecorded(event: { readonly type: string }): event is RecordedEvent {
 class EventRecorder {
   step = 0;
   readonly #evaluationName: string;
+  readonly #classNames: readonly string[];
   readonly #recordEvery: number;
   readonly #now: () => number;
   /** Milliseconds that the step which is going on has spent on compiling. */
   #compiling = 0;
   readonly #phases = new Map<string, { seconds: number; count: number }>();
 
-  constructor(evaluationName: string, recordEvery: number, now: () => number) {
-    this.#evaluationName = evaluationName;
-    this.#recordEvery = recordEvery;
+  constructor(options: RecordEventsOptions, now: () => number) {
+    this.#evaluationName = options.evaluationName ?? 'test';
+    this.#classNames = options.classNames ?? [];
+    this.#recordEvery = options.recordEvery ?? 1;
     this.#now = now;
   }
 
@@ -110,9 +123,17 @@ class EventRecorder {
         const throughput = { 'throughput/steps': perSecond, 'throughput/examples': perSecond * batchSize };
         return [{ kind: 'scalars', step, time, values: { ...scalars, ...metrics, loss, ...throughput } }];
       }
-      case 'evaluation':
-        if (event.milliseconds !== undefined) this.#add('evaluate', event.milliseconds);
-        return [{ kind: 'evaluation', step: event.step, time, name: this.#evaluationName, metrics: event.metrics }];
+      case 'evaluation': {
+        const { step, loss, metrics, milliseconds, confusion: counts } = event;
+        if (milliseconds !== undefined) this.#add('evaluate', milliseconds);
+        const common = { step, time, name: this.#evaluationName };
+        const records: MetricRecord[] = [{ kind: 'evaluation', ...common, metrics: loss === undefined ? metrics : { ...metrics, loss } }];
+        if (counts !== undefined) {
+          const labels = counts.map((_row, index) => this.#classNames[index] ?? String(index));
+          records.push({ kind: 'confusionMatrix', ...common, labels, counts });
+        }
+        return records;
+      }
       case 'compile':
         this.#add('compile', event.milliseconds);
         this.#compiling += event.milliseconds;
