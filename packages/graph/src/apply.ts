@@ -218,7 +218,7 @@ export function appendNode(
   inputs: readonly (Tensor | undefined)[],
   attributes: ReadonlyMap<string, Attribute>,
   options: Omit<ApplyOptions, 'graph'> & {
-    /** Exact names of the outputs ('' omits one), as a file gives them. */
+    /** Exact names of the outputs ('' omits one), as a file gives them; the caller sees to it that they are free. */
     readonly outputNames?: readonly string[];
   } = {},
 ): Node {
@@ -253,8 +253,8 @@ function outputTensor(node: Node, index: number, type: TensorType, given: string
   const { graph } = node;
   const base = index === 0 ? node.name : `${node.name}_${index}`;
   const name = given ?? graph.uniqueName(`${base}:${index}`);
-  if (given !== undefined && graph.uniqueName(given) !== given)
-    throw new OperatorError(`Two values of the graph are named "${given}".`);
+  // Sibling bodies may repeat names, so exact names are the caller's; they only keep generated ones away.
+  if (given !== undefined) graph.uniqueName(given);
   return new Tensor(graph, name, type.dataType, type.shape, type.elements, node, index);
 }
 

@@ -1,5 +1,6 @@
 export * from './apply.js';
 export * from './attribute.js';
+export * from './convert.js';
 export * from './copy.js';
 export * from './data-type.js';
 export * from './dimension.js';
@@ -9,6 +10,7 @@ export * from './graph.js';
 export * from './model.js';
 export * from './node.js';
 export * from './operators/index.js';
+export * from './reachability.js';
 export * from './schema.js';
 export * from './serialise/encode.js';
 export * from './shape.js';

@@ -79,6 +79,10 @@ export class Node {
   subgraph(name: string): Graph {
     return this.#required(name, 'graph');
   }
+  get hasSubgraphs(): boolean {
+    for (const attribute of this.attributes.values()) if (attribute.kind === 'graph') return true;
+    return false;
+  }
   /** Bodies of control flow, by attribute name. */
   subgraphs(): [string, Graph][] {
     return [...this.attributes].flatMap(([name, attribute]) =>
