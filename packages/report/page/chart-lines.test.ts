@@ -54,6 +54,18 @@ describe('lines of a chart', () => {
     expect(summary).toMatchObject({ x: [0, 5, 10, 20], y: [1, 3.5, 6.5, 5], low: [0, 2, 3, 5], high: [2, 5, 10, 5], runCount: 2 });
   });
 
+  test('seeds with more positions than a chart can show keep their extremes', () => {
+    const steps = Array.from({ length: 2000 }, (_value, index) => index);
+    const flat = line(steps, steps.map(() => 1));
+    const spiked = line(steps, steps.map((step) => (step === 1234 ? 50 : 1)));
+    const [summary] = chartLines('loss', ['training'], [entry('seeds', 0, { training: flat }, { training: spiked })], state);
+    expect(summary?.x.length).toBe(400);
+    expect(summary?.high?.filter((value) => value === 50)).toHaveLength(1);
+    // One of five positions of the bin has the mean 25.5, the others 1.
+    expect(Math.max(...(summary?.y ?? []).map(Number))).toBeCloseTo((25.5 + 4) / 5, 12);
+    expect(summary?.low?.every((value) => value === 1)).toBe(true);
+  });
+
   test('a logarithmic axis has gaps for what it cannot show; time can be the axis', () => {
     const [drawn] = chartLines('loss', ['training'], [entry('run', 0, { training: line([1, 2, 3], [1, 0, -1]) })], { ...state, logScale: true, axis: 'time' });
     expect(drawn).toMatchObject({ x: [0.1, 0.2, 0.3], y: [1, null, null] });

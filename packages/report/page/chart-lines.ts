@@ -103,20 +103,28 @@ function prepare({ steps, seconds, values }: SourceLine, { smoothing, logScale, 
   return { x, y: smooth(raw, smoothing).map(visible), raw: raw.map(visible) };
 }
 
-/** Mean, lowest and highest over runs, on the union of their positions; runs that have ended are left out. */
+/**
+ * Mean, lowest and highest over runs, on the union of their positions; runs that have ended are left out. Where there
+ * are more positions than a chart can show, neighbours are put together without losing their extremes.
+ */
 function summarize(lines: readonly DrawnLine[]): Omit<DrawnLine, 'raw'> & { readonly low: (number | null)[]; readonly high: (number | null)[] } {
   const union = [...new Set(lines.flatMap(({ x }) => x))].sort((left, right) => left - right);
-  const stride = Math.max(1, union.length / gridPoints);
-  const grid: number[] = [];
-  for (let position = 0; position < union.length - 1; position += stride) grid.push(union[Math.floor(position)] ?? 0);
-  grid.push(union.at(-1) ?? 0);
-  const columns = grid.map((at) => lines.map(({ x, y }) => interpolate(x, y, at)).filter((value) => value !== undefined));
+  const columns = union.map((at) => lines.map(({ x, y }) => interpolate(x, y, at)).filter((value) => value !== undefined));
+  const width = Math.ceil(union.length / gridPoints);
+  const bins = Array.from({ length: Math.ceil(union.length / width) }, (_value, bin) => {
+    const values = columns.slice(bin * width, (bin + 1) * width);
+    return { at: union[Math.min(union.length - 1, bin * width + Math.floor(width / 2))] ?? 0, means: values.filter((column) => column.length > 0).map(average), all: values.flat() };
+  });
   return {
-    x: grid,
-    y: columns.map((values) => (values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length)),
-    low: columns.map((values) => (values.length === 0 ? null : Math.min(...values))),
-    high: columns.map((values) => (values.length === 0 ? null : Math.max(...values))),
+    x: bins.map(({ at }) => at),
+    y: bins.map(({ means }) => (means.length === 0 ? null : average(means))),
+    low: bins.map(({ all }) => (all.length === 0 ? null : Math.min(...all))),
+    high: bins.map(({ all }) => (all.length === 0 ? null : Math.max(...all))),
   };
+}
+
+function average(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** A sentence for people who cannot see the chart. */

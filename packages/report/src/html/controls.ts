@@ -15,5 +15,6 @@ ${
   html`<label>Baseline <select id="baseline" data-chosen="${baseline ?? ''}"><option value="">none</option></select></label>
 <fieldset><legend>Show</legend><div id="entries"></div></fieldset>`
 }
+<p class="muted hint">Drag over a chart to zoom, double-click to go back. With the keyboard: arrow keys, Page Up, Page Down, Home and End read out a focused chart.</p>
 </form>`;
 }
