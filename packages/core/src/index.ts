@@ -7,6 +7,7 @@ export * from './events/index.js';
 export * from './linear-algebra/index.js';
 export * from './module/index.js';
 export * from './options/index.js';
+export * from './plugins/index.js';
 export * from './program/index.js';
 export * from './random/index.js';
 export * from './tree.js';
