@@ -4,6 +4,7 @@ export * from './drivers/evaluate.js';
 export * from './drivers/train.js';
 export * from './errors.js';
 export * from './events/index.js';
+export * from './export/export-model.js';
 export * from './linear-algebra/index.js';
 export * from './module/index.js';
 export * from './options/index.js';
