@@ -4,7 +4,7 @@ import type { InferenceContext, OperatorSchema, TensorType } from '../schema.js'
 import { shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { FLOATS } from '../type-sets.js';
-import { checkBroadcastsTo } from './checks.js';
+import { checkBroadcastsTo, requireFilled } from './checks.js';
 import { flag } from './operands.js';
 
 /** Heads, positions and head size of a query, key or value: [batch, heads, length, size] or [batch, length, heads * size]. */
@@ -60,6 +60,8 @@ const ATTENTION: OperatorSchema = {
       const value = node.attribute(name, 'int');
       return value === undefined ? undefined : Number(value);
     };
+    for (const [value, what] of [[q, 'the query'], [k, 'the key'], [v, 'the value']] as const)
+      requireFilled(context, value.shape, what);
     const query = headShape(context, q, int('q_num_heads'), 'the query');
     const key = headShape(context, k, int('kv_num_heads'), 'the key');
     const value = headShape(context, v, int('kv_num_heads'), 'the value');

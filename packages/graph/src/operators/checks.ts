@@ -1,4 +1,4 @@
-import type { Dim } from '../dimension.js';
+import { dimMax, isStatic, type Dim } from '../dimension.js';
 import type { InferenceContext } from '../schema.js';
 import { shapeText, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
@@ -24,4 +24,20 @@ export function expectShape(context: InferenceContext, value: Tensor, expected: 
   expected.forEach((dim, axis) =>
     context.unify(dim, value.shape[axis] as Dim, `axis ${axis} of ${what} ${shapeText(value.shape)}`),
   );
+}
+
+/** `value` has no axis of size 0, as far as its sizes are known. For operators that the runtime refuses to run on one. */
+export function refuseEmpty(context: InferenceContext, shape: Shape, what: string): void {
+  if (shape.some((dim) => isStatic(dim) && dim < 1))
+    context.fail(`${what} ${shapeText(shape)} is empty`, 'ONNX Runtime cannot run this operator on empty tensors.');
+}
+
+/**
+ * {@link refuseEmpty} for operators on which ONNX Runtime 1.30 kills the process: symbolic sizes are noted as well, so
+ * that a run checks them (a size equals its maximum with 1).
+ */
+export function requireFilled(context: InferenceContext, shape: Shape, what: string): void {
+  refuseEmpty(context, shape, what);
+  for (const dim of shape)
+    if (!isStatic(dim)) context.node.graph.assume(dim, dimMax(dim, 1), `${context.node.type}: ${what} must not be empty`);
 }

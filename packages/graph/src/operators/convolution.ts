@@ -15,6 +15,7 @@ import {
   kernelOf,
   type ConvolutionOptions,
 } from './convolution-shapes.js';
+import { requireFilled } from './checks.js';
 import { integerList, type IntegerList } from './operands.js';
 import {
   axisList,
@@ -163,6 +164,8 @@ const CONV_TRANSPOSE: OperatorSchema = {
     const fail: Fail = (message, hint) => context.fail(message, hint);
     const spatial = spatialShape(x.shape, fail);
     checkPads(context);
+    requireFilled(context, x.shape.slice(1), 'the input');
+    requireFilled(context, w.shape, 'the kernel');
     const kernel = kernelOf(context, x, w);
     const group = groupOf(context);
     const channels = context.unify(

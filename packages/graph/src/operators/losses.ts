@@ -4,6 +4,7 @@ import type { AttributeSchema, InferenceContext, OperatorSchema } from '../schem
 import { shapeText, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { FLOATS, FLOATS_BUT_BFLOAT16, INDICES } from '../type-sets.js';
+import { refuseEmpty } from './checks.js';
 
 const LOSS_ATTRIBUTES: Readonly<Record<string, AttributeSchema>> = {
   reduction: { kind: 'string', default: 'mean', values: ['none', 'sum', 'mean'] },
@@ -22,6 +23,7 @@ function lossShape(context: InferenceContext): Shape {
   const shape = labels.shape.map((dim, axis) =>
     context.unify(scores.shape[axis === 0 ? 0 : axis + 1] as Dim, dim, `${expected}, label axis ${axis}`),
   );
+  refuseEmpty(context, scores.shape, 'the scores');
   const weights = context.inputs[2];
   if (weights !== undefined) {
     if (weights.rank !== 1) context.fail(`the weights ${shapeText(weights.shape)} must hold one value per class`);

@@ -8,7 +8,7 @@ import type { AttributeSchema, InferenceContext, OperatorSchema } from '../schem
 import { normalizeAxis, shapeText, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { FLOATS, FLOATS_BUT_BFLOAT16 } from '../type-sets.js';
-import { checkBroadcastsTo, expectShape } from './checks.js';
+import { checkBroadcastsTo, expectShape, refuseEmpty, requireFilled } from './checks.js';
 import {
   convolutionAttributes,
   CONVOLUTION_ATTRIBUTES,
@@ -166,6 +166,7 @@ const SIMPLIFIED_LAYER_NORMALIZATION: OperatorSchema = {
     const given = context.node.int('axis');
     if (given < -x.rank || given >= x.rank) context.fail(`axis ${given} is out of range for ${shapeText(x.shape)}`);
     const axis = normalizeAxis(given, x.rank);
+    refuseEmpty(context, x.shape.slice(axis), 'the normalised part');
     checkBroadcastsTo(context, scale, x.shape.slice(axis), 'the scale');
     return [
       { dataType: scale.dataType, shape: x.shape },
@@ -190,6 +191,7 @@ const skipNormalization = (type: string, vectors: readonly string[]): OperatorSc
     const [x, skip] = [context.input(0), context.input(1)];
     if (x.rank !== 2 && x.rank !== 3)
       context.fail(`the input ${shapeText(x.shape)} is neither [batch, length, features] nor [positions, features]`);
+    refuseEmpty(context, x.shape.slice(-1), 'the normalised part');
     // The skip may lack the batch axis, or have size 1 there.
     checkBroadcastsTo(context, skip, x.shape, 'the skip');
     for (let index = 2; index < 3 + vectors.length; index++) expectFeatures(context, index, x);
@@ -311,6 +313,8 @@ const ATTENTION: OperatorSchema = {
     const [x, weights] = [context.input(0), context.input(1)];
     if (x.rank !== 3 || weights.rank !== 2)
       context.fail(`the input ${shapeText(x.shape)} and the weights ${shapeText(weights.shape)} must have three and two axes`);
+    requireFilled(context, x.shape, 'the input');
+    requireFilled(context, weights.shape, 'the weights');
     context.unify(x.shape[2] as Dim, weights.shape[0] as Dim, 'features and rows of the weights');
     const width = weights.shape[1] as Dim;
     if (context.inputs[2] !== undefined) expectShape(context, context.inputs[2], [width], 'the bias');
@@ -356,6 +360,7 @@ const MULTI_HEAD_ATTENTION: OperatorSchema = {
     const heads = context.node.int('num_heads');
     if (heads < 1) context.fail(`num_heads is ${heads}`);
     const [query, key, value] = [context.input(0), context.inputs[1], context.inputs[2]];
+    for (const operand of [query, key, value]) if (operand !== undefined) requireFilled(context, operand.shape, 'an operand');
     const packed = query.rank === 5;
     if (!packed && query.rank !== 3) context.fail(`the query ${shapeText(query.shape)} is neither [batch, length, features] nor packed [batch, length, heads, 3, size]`);
     const [batch, length] = query.shape as readonly [Dim, Dim, ...Dim[]];
@@ -419,6 +424,8 @@ const GROUP_QUERY_ATTENTION: OperatorSchema = {
     if (heads < 1 || groups < 1 || heads % groups !== 0) context.fail(`${heads} heads do not divide by ${groups} key and value heads`);
     if (query.rank !== 3) context.fail(`the query ${shapeText(query.shape)} is not [batch, length, features]`);
     const [batch, length, width] = query.shape as readonly [Dim, Dim, Dim];
+    for (const operand of context.inputs.slice(0, 3))
+      if (operand !== undefined) requireFilled(context, operand.shape, 'an operand');
     const packed = context.inputs[1] === undefined;
     const parts = packed ? heads + 2 * groups : heads;
     if (isStatic(width) && width % parts !== 0) context.fail(`${width} features do not divide into ${parts} heads`);

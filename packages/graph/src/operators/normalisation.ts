@@ -4,7 +4,7 @@ import type { InferenceContext, OperatorSchema } from '../schema.js';
 import { normalizeAxis, shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { FLOATS, FLOATS_BUT_BFLOAT16 } from '../type-sets.js';
-import { checkBroadcastsTo } from './checks.js';
+import { checkBroadcastsTo, refuseEmpty, requireFilled } from './checks.js';
 
 // Defaults of the ONNX specification.
 const EPSILON = { kind: 'float', default: 1e-5 } as const;
@@ -70,6 +70,7 @@ const LAYER_NORMALIZATION: OperatorSchema = {
     const x = context.input(0);
     const axis = leadingAxis(context, x);
     const normalised = x.shape.slice(axis);
+    refuseEmpty(context, normalised, 'the normalised part');
     checkBroadcastsTo(context, context.input(1), normalised, 'the scale');
     if (context.inputs[2] !== undefined) checkBroadcastsTo(context, context.inputs[2], normalised, 'the bias');
     const statistics = {
@@ -90,7 +91,9 @@ const RMS_NORMALIZATION: OperatorSchema = {
   attributes: { axis: { kind: 'int', default: -1 }, epsilon: EPSILON, stash_type: STASH_TYPE },
   infer(context) {
     const [x, scale] = [context.input(0), context.input(1)];
-    checkBroadcastsTo(context, scale, x.shape.slice(leadingAxis(context, x)), 'the scale');
+    const normalised = x.shape.slice(leadingAxis(context, x));
+    refuseEmpty(context, normalised, 'the normalised part');
+    checkBroadcastsTo(context, scale, normalised, 'the scale');
     return [{ dataType: scale.dataType, shape: x.shape }];
   },
 };
@@ -107,6 +110,7 @@ const INSTANCE_NORMALIZATION: OperatorSchema = {
   infer(context) {
     const x = context.input(0);
     if (x.rank < 3) context.fail(`the input ${shapeText(x.shape)} has no spatial axis to normalise over`);
+    requireFilled(context, x.shape, 'the input');
     checkPerChannel(context, x, [1, 2]);
     return [{ dataType: x.dataType, shape: x.shape }];
   },
@@ -124,6 +128,7 @@ const GROUP_NORMALIZATION: OperatorSchema = {
   infer(context) {
     const x = context.input(0);
     if (x.rank < 3) context.fail(`the input ${shapeText(x.shape)} has no spatial axis`, 'It has to be [batch, channels, ...sizes].');
+    refuseEmpty(context, x.shape, 'the input');
     checkPerChannel(context, x, [1, 2]);
     const groups = context.node.int('num_groups');
     const channels = x.shape[1] as Dim;

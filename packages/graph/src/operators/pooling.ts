@@ -5,6 +5,7 @@ import type { AttributeSchema, InferenceContext, OperatorSchema } from '../schem
 import { shapeText, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { BYTES, FLOATS_BUT_BFLOAT16 } from '../type-sets.js';
+import { refuseEmpty, requireFilled } from './checks.js';
 import { flag, integerList, type IntegerList } from './operands.js';
 import {
   axisList,
@@ -31,6 +32,7 @@ function pooled(context: InferenceContext): Shape {
   const x = context.input(0);
   const fail: Fail = (message, hint) => context.fail(message, hint);
   const spatial = spatialShape(x.shape, fail);
+  refuseEmpty(context, x.shape.slice(1), 'the input');
   const kernel = node.ints('kernel_shape');
   if (kernel.length !== spatial.length)
     context.fail(
@@ -83,6 +85,7 @@ const globalPooling = (type: string, since: number, attributes: Readonly<Record<
   infer(context) {
     const { dataType, shape } = context.input(0);
     const spatial = spatialShape(shape, (message, hint) => context.fail(message, hint));
+    refuseEmpty(context, shape.slice(1), 'the input');
     return [{ dataType, shape: [...shape.slice(0, 2), ...spatial.map(() => 1)] }];
   },
 });
@@ -140,6 +143,7 @@ const MAX_ROI_POOL: OperatorSchema = {
     const size = context.node.ints('pooled_shape');
     if (x.rank !== 4 || rois.rank !== 2 || size.length !== 2)
       context.fail(`it needs an image [N, C, H, W], regions [count, 5] and two sizes, not ${shapeText(x.shape)} and ${shapeText(rois.shape)}`);
+    requireFilled(context, x.shape, 'the input');
     context.unify(5, rois.shape[1] as Dim, 'numbers per region');
     return [{ dataType: x.dataType, shape: [rois.shape[0] as Dim, x.shape[1] as Dim, ...size] }];
   },
@@ -165,6 +169,7 @@ const ROI_ALIGN: OperatorSchema = {
     const [x, rois, batch] = [context.input(0), context.input(1), context.input(2)];
     if (x.rank !== 4 || rois.rank !== 2 || batch.rank !== 1)
       context.fail(`it needs [N, C, H, W], [count, 4] and [count], not ${[x, rois, batch].map(({ shape }) => shapeText(shape)).join(', ')}`);
+    requireFilled(context, x.shape, 'the input');
     context.unify(4, rois.shape[1] as Dim, 'numbers per region');
     const count = context.unify(rois.shape[0] as Dim, batch.shape[0] as Dim, 'number of regions');
     const size = [context.node.int('output_height'), context.node.int('output_width')];

@@ -4,6 +4,7 @@ import { dimCeilDivide, type Dim } from '../dimension.js';
 import type { InferenceContext, OperatorSchema } from '../schema.js';
 import { shapeEquals, shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
+import { requireFilled } from './checks.js';
 
 const QUANTIZED: readonly DataType[] = ['int8', 'uint8', 'int16', 'uint16', 'int4', 'uint4'];
 const SCALES: readonly DataType[] = ['float32', 'float16', 'bfloat16'];
@@ -28,6 +29,7 @@ function checkGranularity(context: InferenceContext): void {
     context.unify(x.shape[axis] as Dim, scale.shape[0] as Dim, `axis ${axis} of ${shapeText(x.shape)} and scale`);
     return;
   }
+  requireFilled(context, x.shape, 'the input');
   if (scale.rank !== x.rank)
     context.fail(`block scales ${shapeText(scale.shape)} differ in rank from ${shapeText(x.shape)}`);
   x.shape.forEach((dim, at) =>

@@ -4,7 +4,7 @@ import type { AttributeSchema, InferenceContext, OperatorSchema } from '../schem
 import { shapeText, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { FLOATS_BUT_BFLOAT16 } from '../type-sets.js';
-import { expectShape } from './checks.js';
+import { expectShape, requireFilled } from './checks.js';
 import { flag } from './operands.js';
 
 const CELL_ATTRIBUTES: Readonly<Record<string, AttributeSchema>> = {
@@ -33,8 +33,10 @@ function expectInput(context: InferenceContext, index: number, what: string, exp
 function cellShapes(context: InferenceContext, cell: Cell): { readonly sequence: Shape; readonly state: Shape } {
   const { node } = context;
   const [x, w, r] = [context.input(0), context.input(1), context.input(2)];
-  for (const [value, what] of [[x, 'the input'], [w, 'W'], [r, 'R']] as const)
+  for (const [value, what] of [[x, 'the input'], [w, 'W'], [r, 'R']] as const) {
     if (value.rank !== 3) context.fail(`${what} ${shapeText(value.shape)} is not three-dimensional`);
+    requireFilled(context, value.shape, what);
+  }
   const layout = node.int('layout');
   if (layout !== 0 && layout !== 1) context.fail(`layout is ${layout}, not 0 or 1`);
   const [length, batch] = (layout === 0 ? [x.shape[0], x.shape[1]] : [x.shape[1], x.shape[0]]) as [Dim, Dim];

@@ -5,6 +5,7 @@ import type { InferenceContext, OperatorSchema } from '../schema.js';
 import { shapeText, type Shape } from '../shape.js';
 import { Tensor } from '../tensor.js';
 import { FLOATS_BUT_BFLOAT16 } from '../type-sets.js';
+import { refuseEmpty } from './checks.js';
 import { flag, integerList, type IntegerList } from './operands.js';
 
 const COORDINATES = [
@@ -120,6 +121,7 @@ const RESIZE: OperatorSchema = {
   },
   infer(context) {
     const x = context.input(0);
+    refuseEmpty(context, x.shape, 'the input');
     const roi = context.inputs[1];
     if (context.node.string('coordinate_transformation_mode') === 'tf_crop_and_resize') {
       if (roi === undefined) return context.fail('tf_crop_and_resize needs a region (roi)');
@@ -145,6 +147,7 @@ const GRID_SAMPLE: OperatorSchema = {
         `the input ${shapeText(x.shape)} and the grid ${shapeText(grid.shape)} do not fit`,
         'They are [batch, channels, ...sizes] and [batch, ...output sizes, number of spatial axes].',
       );
+    refuseEmpty(context, x.shape.slice(2), 'the sampled part');
     const batch = context.unify(x.shape[0] as Dim, grid.shape[0] as Dim, 'batch of input and grid');
     context.unify(x.rank - 2, grid.shape[grid.rank - 1] as Dim, 'coordinates per point');
     return [{ dataType: x.dataType, shape: [batch, x.shape[1] as Dim, ...grid.shape.slice(1, -1)] }];
