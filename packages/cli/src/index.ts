@@ -1,1 +1,2 @@
-export {};
+export { createProgram } from './program.js';
+export { loadConfig, type Config } from './config.js';

@@ -12,5 +12,5 @@ export * from './layers/recurrent.js';
 export * from './models/classifiers.js';
 export * from './models/gpt.js';
 export * from './models/unet.js';
-export { crossEntropy, type CrossEntropyOptions } from './rewards/cross-entropy.js';
+export { CrossEntropy, crossEntropy } from './rewards/cross-entropy.js';
 export * from './rewards/regression.js';

@@ -1,12 +1,12 @@
-import type { Reward } from '@updraft/core';
+import { OPTIONS, plugin, pluginFactory, type Objective, type ObjectiveContext, type Reward } from '@updraft/core';
 import { argMax, equal, gatherElements, softmaxCrossEntropyLossWithLogProbabilities, UpdraftError, type Tensor } from '@updraft/graph';
+import { inject } from 'tsyringe';
+import { z } from 'zod';
 
-export interface CrossEntropyOptions {
-  /** Batch column with class numbers (int64); default: `label`. */
-  readonly label?: string;
-  /** Model output with unnormalised scores; default: `logits`. */
-  readonly output?: string;
-}
+const crossEntropyOptions = z.object({
+  label: z.string().default('label').describe('Batch column with class numbers (int64).'),
+  output: z.string().default('logits').describe('Model output with unnormalised scores.'),
+});
 
 /** Model output by name; the only one when there is just one. */
 export function outputNamed(outputs: Readonly<Record<string, Tensor>>, name: string): Tensor {
@@ -16,7 +16,8 @@ export function outputNamed(outputs: Readonly<Record<string, Tensor>>, name: str
   return found;
 }
 
-function columnNamed(batch: Readonly<Record<string, Tensor>>, name: string): Tensor {
+/** Batch column by name. */
+export function columnNamed(batch: Readonly<Record<string, Tensor>>, name: string): Tensor {
   const found = batch[name];
   if (found === undefined)
     throw new UpdraftError('reward', `The batch has no column "${name}".`, { hint: `It has: ${Object.keys(batch).join(', ')}.` });
@@ -27,27 +28,36 @@ function columnNamed(batch: Readonly<Record<string, Tensor>>, name: string): Ten
  * Mean cross entropy of softmax(logits) against class numbers, with accuracy. Logits are [..., classes], labels [...]:
  * [batch] for classification, [batch, length] for language models.
  */
-export const crossEntropy = ({ label = 'label', output = 'logits' }: CrossEntropyOptions = {}): Reward => ({
-  objective({ batch, forward, training }) {
-    const logits = outputNamed(forward(), output);
-    const labels = columnNamed(batch, label);
+@plugin({
+  name: 'cross-entropy',
+  contract: 'reward',
+  options: crossEntropyOptions,
+  summary: 'Cross entropy of softmax scores against class numbers.',
+})
+export class CrossEntropy implements Reward {
+  constructor(@inject(OPTIONS) readonly options: z.output<typeof crossEntropyOptions>) {}
+
+  objective({ batch, forward, training }: ObjectiveContext): Objective {
+    const logits = outputNamed(forward(), this.options.output);
+    const labels = columnNamed(batch, this.options.label);
     const classes = logits.shape[logits.rank - 1];
-    if (typeof classes !== 'number') throw new UpdraftError('reward', 'The number of classes must be known when the graph is built.');
+    if (typeof classes !== 'number')
+      throw new UpdraftError('reward', 'The number of classes must be known when the graph is built.');
     const rows = logits.rank === 2 ? logits : logits.reshape([-1, classes]);
     const targets = labels.rank === 1 ? labels : labels.reshape([-1]);
     const { loss, logProbabilities } = softmaxCrossEntropyLossWithLogProbabilities(rows, targets);
     const predictions = argMax(rows, 1, { keepDims: false });
-    const accuracy = equal(predictions, targets).cast('float32').mean();
     const losses = gatherElements(logProbabilities, targets.unsqueeze([1]), { axis: 1 }).neg();
-    const perExample = labels.rank === 1 ? losses.squeeze([1]) : losses.reshape([...labels.shape.map((dim, axis) => (axis === 0 ? -1 : Number(dim)))]).mean(labels.shape.slice(1).map((_, axis) => axis + 1));
+    const rest = labels.shape.slice(1).map(Number);
     return {
       loss,
-      metrics: { accuracy },
+      metrics: { accuracy: equal(predictions, targets).cast('float32').mean() },
       perExample: {
-        loss: perExample,
-        ...(labels.rank === 1 && !training ? { label: labels, prediction: predictions } : {}),
+        loss: rest.length === 0 ? losses.squeeze([1]) : losses.reshape([-1, ...rest]).mean(rest.map((_, axis) => axis + 1)),
+        ...(rest.length === 0 && !training ? { label: labels, prediction: predictions } : {}),
       },
     };
-  },
-});
+  }
+}
 
+export const crossEntropy = pluginFactory(CrossEntropy, crossEntropyOptions);

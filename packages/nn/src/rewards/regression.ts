@@ -1,45 +1,75 @@
-import type { Reward } from '@updraft/core';
-import { softplus, UpdraftError, where, type Tensor } from '@updraft/graph';
-import { outputNamed } from './cross-entropy.js';
+import { OPTIONS, plugin, pluginFactory, type Objective, type ObjectiveContext, type Reward } from '@updraft/core';
+import { softplus, where, type Tensor } from '@updraft/graph';
+import { inject } from 'tsyringe';
+import { z } from 'zod';
+import { columnNamed, outputNamed } from './cross-entropy.js';
 
-export interface RegressionOptions {
-  /** Batch column with the targets; default: `target`. */
-  readonly target?: string;
-  readonly output?: string;
-}
-
-/** Mean over examples of the mean of `error` over all other axes. */
-const fromErrors = (
-  { target = 'target', output = 'output' }: RegressionOptions,
-  error: (prediction: Tensor, target: Tensor) => Tensor,
-): Reward => ({
-  objective({ batch, forward }) {
-    const prediction = outputNamed(forward(), output);
-    const goal = batch[target];
-    if (goal === undefined)
-      throw new UpdraftError('reward', `The batch has no column "${target}".`, { hint: `It has: ${Object.keys(batch).join(', ')}.` });
-    const errors = error(prediction, goal);
-    const rest = errors.shape.slice(1).map((_, axis) => axis + 1);
-    return { loss: errors.mean(), perExample: { loss: rest.length === 0 ? errors : errors.mean(rest) } };
-  },
+const regressionOptions = z.object({
+  target: z.string().default('target').describe('Batch column with the targets.'),
+  output: z.string().default('output').describe('Model output that is compared with them.'),
+});
+const huberOptions = regressionOptions.extend({
+  delta: z.number().positive().default(1).describe('Errors up to this are squared.'),
 });
 
-/** Mean squared error. */
-export const meanSquaredError = (options: RegressionOptions = {}): Reward =>
-  fromErrors(options, (prediction, target) => prediction.sub(target).square());
+/** Mean over everything of an elementwise error. */
+abstract class ElementwiseError implements Reward {
+  constructor(@inject(OPTIONS) readonly options: z.output<typeof regressionOptions>) {}
 
-/** Mean absolute error. */
-export const meanAbsoluteError = (options: RegressionOptions = {}): Reward =>
-  fromErrors(options, (prediction, target) => prediction.sub(target).abs());
+  abstract error(prediction: Tensor, target: Tensor): Tensor;
 
-/** Huber 1964: quadratic up to `delta`, linear beyond. */
-export const huber = ({ delta = 1, ...options }: RegressionOptions & { readonly delta?: number } = {}): Reward =>
-  fromErrors(options, (prediction, target) => {
+  objective({ batch, forward }: ObjectiveContext): Objective {
+    const errors = this.error(outputNamed(forward(), this.options.output), columnNamed(batch, this.options.target));
+    const rest = errors.shape.slice(1).map((_, axis) => axis + 1);
+    return { loss: errors.mean(), perExample: { loss: rest.length === 0 ? errors : errors.mean(rest) } };
+  }
+}
+
+@plugin({ name: 'mean-squared-error', contract: 'reward', options: regressionOptions, summary: 'Mean squared error.' })
+export class MeanSquaredError extends ElementwiseError {
+  error(prediction: Tensor, target: Tensor): Tensor {
+    return prediction.sub(target).square();
+  }
+}
+
+@plugin({ name: 'mean-absolute-error', contract: 'reward', options: regressionOptions, summary: 'Mean absolute error.' })
+export class MeanAbsoluteError extends ElementwiseError {
+  error(prediction: Tensor, target: Tensor): Tensor {
+    return prediction.sub(target).abs();
+  }
+}
+
+@plugin({
+  name: 'huber',
+  contract: 'reward',
+  options: huberOptions,
+  summary: 'Quadratic for small errors, linear for large ones.',
+  paper: 'Huber 1964, Robust Estimation of a Location Parameter',
+})
+export class Huber extends ElementwiseError {
+  constructor(@inject(OPTIONS) override readonly options: z.output<typeof huberOptions>) {
+    super(options);
+  }
+  error(prediction: Tensor, target: Tensor): Tensor {
+    const { delta } = this.options;
     const distance = prediction.sub(target).abs();
     return where(distance.lessOrEqual(delta), distance.square().mul(0.5), distance.sub(0.5 * delta).mul(delta));
-  });
+  }
+}
 
-/** Cross entropy of sigmoid(output) against probabilities in [0, 1], from unnormalised scores. */
-export const binaryCrossEntropy = (options: RegressionOptions = {}): Reward =>
-  fromErrors(options, (scores, target) => softplus(scores).sub(scores.mul(target)));
+@plugin({
+  name: 'binary-cross-entropy',
+  contract: 'reward',
+  options: regressionOptions,
+  summary: 'Cross entropy of sigmoid(output) against probabilities.',
+})
+export class BinaryCrossEntropy extends ElementwiseError {
+  error(scores: Tensor, target: Tensor): Tensor {
+    return softplus(scores).sub(scores.mul(target));
+  }
+}
 
+export const meanSquaredError = pluginFactory(MeanSquaredError, regressionOptions);
+export const meanAbsoluteError = pluginFactory(MeanAbsoluteError, regressionOptions);
+export const huber = pluginFactory(Huber, huberOptions);
+export const binaryCrossEntropy = pluginFactory(BinaryCrossEntropy, regressionOptions);
