@@ -1,4 +1,16 @@
 import type { Graph } from './graph.js';
+import type { OperatorSchema } from './schema.js';
+import type { FileNotes } from './serialise/file-notes.js';
+import type { FunctionProto } from './serialise/generated/onnx_pb.js';
+
+/** An operator that a model defines for itself by a list of nodes. */
+export interface ModelFunction {
+  readonly domain: string;
+  readonly name: string;
+  readonly overload: string;
+  /** As in the file: its nodes have no types until it is called. */
+  readonly proto: FunctionProto;
+}
 
 /** A whole ONNX model: a graph and what the file says about it. */
 export interface Model {
@@ -9,9 +21,12 @@ export interface Model {
   readonly producerName: string;
   readonly producerVersion: string;
   readonly domain: string;
-  readonly modelVersion: number;
+  readonly modelVersion: number | bigint;
   readonly documentation: string;
   readonly metadata: ReadonlyMap<string, string>;
+  readonly functions: readonly ModelFunction[];
+  /** How the file wrote what the graph does not hold; loaders set it. */
+  readonly notes?: FileNotes | undefined;
 }
 
 /** The opset that Updraft builds for; newer operators raise it. */
@@ -31,9 +46,16 @@ export function modelOf(graph: Graph, facts: Partial<Omit<Model, 'graph'>> = {})
     modelVersion: 0,
     documentation: '',
     metadata: new Map(),
+    functions: [],
     ...facts,
   };
 }
+
+/** A schema that stands for a call of a {@link ModelFunction}. */
+export interface FunctionSchema extends OperatorSchema {
+  readonly modelFunction: ModelFunction;
+}
+export const isFunctionSchema = (schema: OperatorSchema): schema is FunctionSchema => 'modelFunction' in schema;
 
 function requiredOpsets(graph: Graph): Map<string, number> {
   const opsets = new Map([['', TARGET_OPSET]]);

@@ -1,6 +1,6 @@
 import { apply, type Operand } from '../apply.js';
 import type { AttributeSchema } from '../schema.js';
-import { dimMax, dimMin, type Dim } from '../dimension.js';
+import { dimMax, dimMin, dimMultiply, dimSubtract, isStatic, type Dim } from '../dimension.js';
 import type { DataType } from '../data-type.js';
 import type { InferenceContext, OperatorSchema, TensorType } from '../schema.js';
 import type { Tensor } from '../tensor.js';
@@ -86,6 +86,7 @@ const binary = (
   types: readonly DataType[],
   output?: DataType,
   attributes?: Readonly<Record<string, AttributeSchema>>,
+  decide?: (a: Dim, b: Dim) => boolean | undefined,
 ): OperatorSchema => ({
   type,
   since,
@@ -98,16 +99,55 @@ const binary = (
     {
       dataType: output ?? context.input(0).dataType,
       shape: context.broadcast(context.input(0).shape, context.input(1).shape),
+      elements: decided(context, decide),
     },
   ],
 });
 
+/** Results of a comparison of sizes, as 0 and 1, where all of them are certain: files branch on them. */
+function decided(context: InferenceContext, decide?: (a: Dim, b: Dim) => boolean | undefined): readonly Dim[] | undefined {
+  if (decide === undefined) return undefined;
+  const [left, right] = [context.elements(0), context.elements(1)];
+  if (left === undefined || right === undefined || (left.length !== right.length && left.length !== 1 && right.length !== 1)) return undefined;
+  const results = Array.from({ length: left.length === 1 ? right.length : left.length }, (_, index) =>
+    decide(left[left.length === 1 ? 0 : index] as Dim, right[right.length === 1 ? 0 : index] as Dim),
+  );
+  return results.every((result) => result !== undefined) ? results.map(Number) : undefined;
+}
+
+/** A number with the sign of a difference of sizes, where every size (which is 0 or more) leads to the same sign. */
+function signOf(difference: Dim): number | undefined {
+  if (isStatic(difference)) return difference;
+  const atLeast = ({ terms }: Exclude<Dim, number>): number =>
+    terms.every(({ coefficient, factors }) => factors.length === 0 || (coefficient > 0 && factors.every(({ kind }) => kind === 'symbol')))
+      ? (terms.find(({ factors }) => factors.length === 0)?.coefficient ?? 0)
+      : -1;
+  if (atLeast(difference) > 0) return 1;
+  const opposite = dimMultiply(difference, -1);
+  return !isStatic(opposite) && atLeast(opposite) > 0 ? -1 : undefined;
+}
+
+/** The sign of a difference decides; symbols that cancel count too. */
+const compare =
+  (test: (difference: number) => boolean) =>
+  (a: Dim, b: Dim): boolean | undefined => {
+    const sign = signOf(dimSubtract(a, b));
+    return sign === undefined ? undefined : test(sign);
+  };
+const COMPARES = {
+  equal: compare((difference) => difference === 0),
+  greater: compare((difference) => difference > 0),
+  greaterOrEqual: compare((difference) => difference >= 0),
+  less: compare((difference) => difference < 0),
+  lessOrEqual: compare((difference) => difference <= 0),
+} as const;
+
 const COMPARABLE: readonly DataType[] = NUMBERS;
-const EQUAL = binary('Equal', 19, [...NUMBERS, 'bool', 'string'], 'bool');
-const GREATER = binary('Greater', 13, COMPARABLE, 'bool');
-const GREATER_OR_EQUAL = binary('GreaterOrEqual', 16, COMPARABLE, 'bool');
-const LESS = binary('Less', 13, COMPARABLE, 'bool');
-const LESS_OR_EQUAL = binary('LessOrEqual', 16, COMPARABLE, 'bool');
+const EQUAL = binary('Equal', 19, [...NUMBERS, 'bool', 'string'], 'bool', undefined, COMPARES.equal);
+const GREATER = binary('Greater', 13, COMPARABLE, 'bool', undefined, COMPARES.greater);
+const GREATER_OR_EQUAL = binary('GreaterOrEqual', 16, COMPARABLE, 'bool', undefined, COMPARES.greaterOrEqual);
+const LESS = binary('Less', 13, COMPARABLE, 'bool', undefined, COMPARES.less);
+const LESS_OR_EQUAL = binary('LessOrEqual', 16, COMPARABLE, 'bool', undefined, COMPARES.lessOrEqual);
 const AND = binary('And', 7, ['bool']);
 const OR = binary('Or', 7, ['bool']);
 const XOR = binary('Xor', 7, ['bool']);
@@ -159,6 +199,16 @@ const MIN = variadic('Min', 13, NUMBERS, dimMin);
 const SUM = variadic('Sum', 13, FLOATS);
 const MEAN = variadic('Mean', 13, FLOATS);
 
+/** Contents of a choice between known sizes, where the choice is certain. */
+function chosen(context: InferenceContext): readonly Dim[] | undefined {
+  const [condition, x, y] = [context.inputs[0]?.elements, context.elements(1), context.elements(2)];
+  if (condition === undefined || x === undefined || y === undefined) return undefined;
+  const length = Math.max(condition.length, x.length, y.length);
+  const at = (elements: readonly Dim[], index: number): Dim | undefined => elements[elements.length === 1 ? 0 : index];
+  const result = Array.from({ length }, (_, index) => at(at(condition, index) === 0 ? y : x, index));
+  return result.every((dim) => dim !== undefined) ? result : undefined;
+}
+
 const WHERE: OperatorSchema = {
   type: 'Where',
   since: 16,
@@ -169,7 +219,7 @@ const WHERE: OperatorSchema = {
   ],
   infer(context) {
     const [condition, x, y] = [context.input(0), context.input(1), context.input(2)];
-    return [{ dataType: x.dataType, shape: context.broadcast(condition.shape, x.shape, y.shape) }];
+    return [{ dataType: x.dataType, shape: context.broadcast(condition.shape, x.shape, y.shape), elements: chosen(context) }];
   },
 };
 
