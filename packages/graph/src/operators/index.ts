@@ -18,6 +18,7 @@ import { recurrentSchemas } from './recurrent.js';
 import { resizeSchemas } from './resize.js';
 import { attentionSchemas } from './attention.js';
 import { microsoftSchemas } from './microsoft.js';
+import { signalSchemas } from './signal.js';
 
 export * from './arithmetic.js';
 export * from './composed.js';
@@ -41,6 +42,7 @@ export * from './recurrent.js';
 export * from './resize.js';
 export * from './attention.js';
 export * from './microsoft.js';
+export * from './signal.js';
 
 /** Every operator that Updraft knows. */
 export const standardSchemas = (): readonly OperatorSchema[] => [
@@ -63,6 +65,7 @@ export const standardSchemas = (): readonly OperatorSchema[] => [
   ...resizeSchemas,
   ...attentionSchemas,
   ...microsoftSchemas,
+  ...signalSchemas,
 ];
 
 /** A fresh table of every operator that Updraft knows; add your own to it. */
