@@ -4,19 +4,20 @@ import { symbol } from '../dimension.js';
 import { Graph } from '../graph.js';
 import { substituteShape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { convTranspose } from './convolution.js';
+import { conv, convTranspose } from './convolution.js';
 import { multiHeadAttention } from './microsoft.js';
 import { instanceNormalization } from './normalisation.js';
 import { roiAlign } from './pooling.js';
 import { quantizeLinear } from './quantisation.js';
 import { gru } from './recurrent.js';
 
-/** Graphs on which onnxruntime-node 1.30 ends the process (signals 6, 8 and 11) where `size` is 0. */
+/** Graphs on which onnxruntime-node 1.30 ends the process (signals 6, 8 and 11) or never returns where `size` is 0. */
 const killers: Readonly<Record<string, (graph: Graph, size: Dim) => Tensor>> = {
   InstanceNormalization(graph, size) {
     const scale = graph.input('scale', 'float32', [2]);
     return instanceNormalization(graph.input('x', 'float32', [1, 2, size]), scale, scale);
   },
+  Conv: (graph, size) => conv(graph.input('x', 'float32', [1, size, 8]), graph.input('w', 'float32', [2, size, 2])),
   ConvTranspose: (graph, size) =>
     convTranspose(graph.input('x', 'float32', [1, 2, size]), graph.input('w', 'float32', [2, 2, 2])),
   GRU: (graph, size) =>

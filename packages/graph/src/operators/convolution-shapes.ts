@@ -2,6 +2,7 @@ import { dimMultiply, isStatic, type Dim } from '../dimension.js';
 import type { InferenceContext } from '../schema.js';
 import { shapeText, type Shape } from '../shape.js';
 import type { Tensor } from '../tensor.js';
+import { requireFilled } from './checks.js';
 import {
   resolveWindow,
   spatialShape,
@@ -54,6 +55,9 @@ export function convolvedShape(context: InferenceContext, x: Tensor, w: Tensor, 
   const fail: Fail = (message, hint) => context.fail(message, hint);
   const spatial = spatialShape(x.shape, fail);
   checkPads(context);
+  // On no channels the runtime may never return.
+  requireFilled(context, x.shape.slice(1), 'the input');
+  requireFilled(context, w.shape, 'the kernel');
   const kernel = kernelOf(context, x, w);
   const group = groupOf(context);
   const outputs = w.shape[0] as Dim;

@@ -73,6 +73,8 @@ function resizedShape(context: InferenceContext, x: Tensor): Shape {
     return shape;
   }
   if (!isGiven(scales)) return shape;
+  if (context.node.string('keep_aspect_ratio_policy') !== 'stretch')
+    context.fail('keep_aspect_ratio_policy goes with sizes only');
   checkLength(context, scales, axes, 'scales');
   const factors = scales.constant === undefined ? undefined : toNumbers(scales.constant);
   axes.forEach((axis, at) => {
