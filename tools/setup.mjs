@@ -1,7 +1,7 @@
 // Makes a fresh clone ready: installs dependencies when they are missing or older than the lock file, and builds on
 // request. Plain Node without dependencies, since it runs before there are any.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 
 const root = new URL('..', import.meta.url).pathname;
@@ -26,5 +26,6 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) {
 }
 if (process.argv.includes('--build')) {
   console.log('Building …');
-  run('npx', ['--no-install', 'tsc', '-b', 'packages/cli']);
+  const projects = readdirSync(`${root}packages`).map((name) => `packages/${name}/tsconfig.lib.json`);
+  run('npx', ['--no-install', 'tsc', '-b', ...projects.filter((path) => existsSync(root + path))]);
 }
