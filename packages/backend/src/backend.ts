@@ -43,6 +43,9 @@ export interface ProfileSummary {
   readonly byOperator: readonly ProfileEntry[];
   /** By the label (plugin, layer) that built the node. */
   readonly bySource: readonly ProfileEntry[];
+  readonly byNode: readonly ProfileEntry[];
+  /** By execution provider: shows what a device left to the CPU. */
+  readonly byProvider: readonly ProfileEntry[];
 }
 
 export interface ProgramInput {

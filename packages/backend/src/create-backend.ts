@@ -1,4 +1,5 @@
 import type { Backend } from './backend.js';
+import { nodeProfiler } from './node-profiler.js';
 import { nodeRuntimes } from './node-runtimes.js';
 import { selectBackend, type BackendOptions } from './select.js';
 
@@ -9,4 +10,4 @@ import { selectBackend, type BackendOptions } from './select.js';
  * @throws DeviceUnavailableError when the device cannot run programs here.
  */
 export const createBackend = ({ device = 'auto', threads }: BackendOptions = {}): Promise<Backend> =>
-  selectBackend(nodeRuntimes(threads), device);
+  selectBackend(nodeRuntimes(threads), device, nodeProfiler);

@@ -22,7 +22,7 @@ export class OrtBackend implements Backend {
   constructor(
     readonly runtime: Runtime,
     readonly description: string,
-    readonly profiler?: () => Profiler,
+    readonly profiler?: (graph: Graph) => Profiler,
   ) {
     this.device = runtime.device;
   }
@@ -34,10 +34,11 @@ export class OrtBackend implements Backend {
 
   async compile(source: Graph, options: CompileOptions = {}): Promise<Program> {
     if (this.#disposed) throw new DisposedError('backend');
-    const graph = options.dims === undefined ? source : copyGraph(source, { dims: options.dims }).graph;
+    // The copy leaves out what no output needs.
+    const { graph } = copyGraph(source, options.dims === undefined ? {} : { dims: options.dims });
     const bytes = encodeModel(graph, { bare: options.profile !== true });
     const updates = options.updates ?? new Map<string, string>();
-    const profiler = options.profile === true ? this.profiler?.() : undefined;
+    const profiler = options.profile === true ? this.profiler?.(graph) : undefined;
     const sessionOptions: InferenceSession.SessionOptions = {
       ...this.runtime.sessionOptions,
       executionProviders: [this.runtime.provider],

@@ -1,3 +1,4 @@
+import type { Graph } from '@updraft/graph';
 import type { Backend, Device } from './backend.js';
 import { DeviceUnavailableError } from './errors.js';
 import { OrtBackend, type Profiler } from './ort-backend.js';
@@ -18,7 +19,7 @@ const describeResult = (device: Device, result: ProbeResult): string =>
 export async function selectBackend(
   candidates: readonly Runtime[],
   device: 'auto' | Device,
-  profiler?: () => Profiler,
+  profiler?: (graph: Graph) => Profiler,
 ): Promise<Backend> {
   const wanted = device === 'auto' ? candidates : candidates.filter((runtime) => runtime.device === device);
   const probed: { runtime: Runtime; result: ProbeResult }[] = [];
