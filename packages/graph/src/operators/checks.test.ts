@@ -9,7 +9,9 @@ import { multiHeadAttention } from './microsoft.js';
 import { instanceNormalization } from './normalisation.js';
 import { roiAlign } from './pooling.js';
 import { quantizeLinear } from './quantisation.js';
+import { topK } from './reductions.js';
 import { gru } from './recurrent.js';
+import { dft } from './signal.js';
 
 /** Graphs on which onnxruntime-node 1.30 ends the process (signals 6, 8 and 11) or never returns where `size` is 0. */
 const killers: Readonly<Record<string, (graph: Graph, size: Dim) => Tensor>> = {
@@ -17,6 +19,8 @@ const killers: Readonly<Record<string, (graph: Graph, size: Dim) => Tensor>> = {
     const scale = graph.input('scale', 'float32', [2]);
     return instanceNormalization(graph.input('x', 'float32', [1, 2, size]), scale, scale);
   },
+  TopK: (graph, size) => topK(graph.input('x', 'float32', [size, 3]), 2).values,
+  DFT: (graph, size) => dft(graph.input('x', 'float32', [1, size, 1])),
   Conv: (graph, size) => conv(graph.input('x', 'float32', [1, size, 8]), graph.input('w', 'float32', [2, size, 2])),
   ConvTranspose: (graph, size) =>
     convTranspose(graph.input('x', 'float32', [1, 2, size]), graph.input('w', 'float32', [2, 2, 2])),

@@ -5,6 +5,7 @@ import type { InferenceContext, OperatorSchema, TensorType } from '../schema.js'
 import { normalizeAxis, shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { FLOATS, INDICES, NUMBERS } from '../type-sets.js';
+import { requireFilled } from './checks.js';
 import { flag, integerList, type IntegerList } from './operands.js';
 
 /** The `axis` attribute as a valid index into `x`. */
@@ -139,6 +140,7 @@ const TOP_K: OperatorSchema = {
   infer(context) {
     const x = context.input(0);
     const axis = axisOf(context, x);
+    requireFilled(context, x.shape, 'the input');
     const count = context.elements(1)?.[0] ?? context.unknownDim('top_k');
     const size = x.shape[axis] as Dim;
     if (isStatic(count) && isStatic(size) && (count > size || count < 0))

@@ -6,6 +6,7 @@ import type { InferenceContext, OperatorSchema } from '../schema.js';
 import { shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { FLOATS, INDICES } from '../type-sets.js';
+import { requireFilled } from './checks.js';
 import { flag } from './operands.js';
 
 /** Contents of an integer scalar, or a new symbol. */
@@ -27,6 +28,7 @@ const DFT: OperatorSchema = {
   infer(context) {
     const x = context.input(0);
     if (x.rank < 2) context.fail(`the signal ${shapeText(x.shape)} has no axis before the one of real and imaginary parts`);
+    requireFilled(context, x.shape, 'the signal');
     const parts = x.shape[x.rank - 1] as Dim;
     if (isStatic(parts) && parts !== 1 && parts !== 2)
       context.fail(`the last axis of ${shapeText(x.shape)} is neither 1 (real) nor 2 (complex)`);
@@ -58,6 +60,7 @@ const STFT: OperatorSchema = {
   infer(context) {
     const signal = context.input(0);
     if (signal.rank !== 3) context.fail(`the signal ${shapeText(signal.shape)} is not [batch, length, 1 or 2]`);
+    requireFilled(context, signal.shape, 'the signal');
     const window = context.inputs[2];
     if (window !== undefined && window.rank !== 1) context.fail(`the window ${shapeText(window.shape)} is not one-dimensional`);
     if (window === undefined && context.inputs[3] === undefined) context.fail('it has neither a window nor a frame length');
