@@ -18,6 +18,8 @@ export const preset = (name, rootDir) => ({
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: { '^.+\\.ts$': ['@swc/jest', swc] },
+  // Jest loads CommonJS dependencies while it links modules, before any of them runs: tsyringe needs this by then.
+  setupFiles: ['reflect-metadata'],
   testMatch: ['<rootDir>/src/**/*.test.ts'],
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
 });

@@ -64,10 +64,9 @@ export class FileCheckpointStore implements CheckpointStore {
 
   async save({ manifest, tensors }: Checkpoint): Promise<string> {
     const name = checkpointName(manifest.step);
-    await mkdir(this.folder, { recursive: true });
     const partial = join(this.folder, `${PARTIAL}${name}-${randomBytes(6).toString('hex')}`);
     try {
-      await mkdir(partial);
+      await mkdir(partial, { recursive: true });
       const bytes = encodeSafetensors(tensors);
       const body = { manifest, tensors: sha256(bytes) };
       const signed: SignedManifest = { ...body, checksum: sha256(JSON.stringify(body)) };
@@ -77,7 +76,7 @@ export class FileCheckpointStore implements CheckpointStore {
       await this.#moveIntoPlace(partial, join(this.folder, name));
       await syncFolder(this.folder);
     } catch (error) {
-      await rm(partial, { recursive: true, force: true });
+      await rm(partial, { recursive: true, force: true }).catch(() => undefined);
       const { code } = error as NodeJS.ErrnoException;
       throw new CheckpointError(
         code === 'ENOSPC' || code === 'EDQUOT'
