@@ -199,14 +199,15 @@ function sliceCount(context: InferenceContext, size: Dim, start: Dim | undefined
   if (start === undefined || end === undefined || step === undefined || !isStatic(step)) return context.unknownDim('sliced');
   if (step === 0) context.fail('a step is 0');
   const forward = step > 0;
-  // A position as an offset from the begin of the axis, clamped to it.
-  const position = (at: Dim): Dim => {
-    if (isStatic(at) && Math.abs(at) >= FAR) return at > 0 ? (forward ? size : dimSubtract(size, 1)) : forward ? 0 : -1;
+  // A position as an offset from the begin of the axis, clamped to it. Backward, the start stays inside (ONNX, unlike
+  // Python) and only the end may lie before the first element.
+  const position = (at: Dim, least: number): Dim => {
+    if (isStatic(at) && Math.abs(at) >= FAR) return at > 0 ? (forward ? size : dimSubtract(size, 1)) : least;
     const negative = isStatic(at) && at < 0;
     const absolute = negative ? dimAdd(size, at) : at;
-    return forward ? dimMin(dimMax(absolute, 0), size) : dimMin(dimMax(absolute, -1), dimSubtract(size, 1));
+    return dimMin(dimMax(absolute, least), forward ? size : dimSubtract(size, 1));
   };
-  const [from, to] = [position(start), position(end)];
+  const [from, to] = [position(start, 0), position(end, forward ? 0 : -1)];
   const length = forward ? dimSubtract(to, from) : dimSubtract(from, to);
   const count = dimCeilDivide(length, Math.abs(step));
   return isStatic(count) ? Math.max(count, 0) : isStatic(size) ? dimMax(count, 0) : count;
@@ -253,7 +254,7 @@ function slicedElements(
   const clamp = (at: number, low: number, high: number): number => Math.min(Math.max(at, low), high);
   const result: Dim[] = [];
   if (step > 0) for (let at = clamp(wrap(start), 0, size); at < clamp(wrap(end), 0, size); at += step) result.push(elements[at] as Dim);
-  else for (let at = clamp(wrap(start), -1, size - 1); at > clamp(wrap(end), -1, size - 1); at += step) result.push(elements[at] as Dim);
+  else for (let at = clamp(wrap(start), 0, size - 1); at > clamp(wrap(end), -1, size - 1); at += step) result.push(elements[at] as Dim);
   return result;
 }
 
