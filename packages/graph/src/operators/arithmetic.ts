@@ -1,5 +1,5 @@
 import { apply, type Operand } from '../apply.js';
-import { dimAdd, dimFloorDivide, dimMultiply, dimSubtract, type Dim } from '../dimension.js';
+import { dimAdd, dimFloorDivide, dimMultiply, dimSubtract, isStatic, type Dim } from '../dimension.js';
 import type { InferenceContext, OperatorSchema, TensorType } from '../schema.js';
 import type { Tensor } from '../tensor.js';
 import { FLOATS, NUMBERS } from '../type-sets.js';
@@ -14,10 +14,19 @@ function combineElements(
   if (combine === undefined || left === undefined || right === undefined) return undefined;
   if (left.length !== right.length && left.length !== 1 && right.length !== 1) return undefined;
   const length = left.length === 1 ? right.length : left.length;
-  return Array.from({ length }, (_, index) =>
+  const limit = context.input(0).dataType === 'int64' ? Number.MAX_SAFE_INTEGER : 2 ** 31 - 1;
+  // Beyond these numbers are not exact, or the runtime wraps around.
+  const exact = (dim: Dim): boolean => !isStatic(dim) || Math.abs(dim) <= limit;
+  if (!left.every(exact) || !right.every(exact)) return undefined;
+  const result = Array.from({ length }, (_, index) =>
     combine(left[left.length === 1 ? 0 : index] as Dim, right[right.length === 1 ? 0 : index] as Dim),
   );
+  return result.every(exact) ? result : undefined;
 }
+
+/** ONNX divides integers towards zero; sizes are not negative, so that symbols may use the floor. */
+const divideElements = (a: Dim, b: Dim): Dim =>
+  isStatic(a) && isStatic(b) && b !== 0 ? Math.trunc(a / b) + 0 : dimFloorDivide(a, b);
 
 function binary(type: string, since: number, combine?: (a: Dim, b: Dim) => Dim): OperatorSchema {
   return {
@@ -44,7 +53,7 @@ function binary(type: string, since: number, combine?: (a: Dim, b: Dim) => Dim):
 const ADD = binary('Add', 14, dimAdd);
 const SUB = binary('Sub', 14, dimSubtract);
 const MUL = binary('Mul', 14, dimMultiply);
-const DIV = binary('Div', 14, dimFloorDivide);
+const DIV = binary('Div', 14, divideElements);
 const POW: OperatorSchema = {
   type: 'Pow',
   since: 15,

@@ -131,6 +131,8 @@ function signOf(difference: Dim): number | undefined {
 const compare =
   (test: (difference: number) => boolean) =>
   (a: Dim, b: Dim): boolean | undefined => {
+    // Larger contents are not exact as numbers.
+    if ([a, b].some((dim) => isStatic(dim) && !Number.isSafeInteger(dim))) return undefined;
     const sign = signOf(dimSubtract(a, b));
     return sign === undefined ? undefined : test(sign);
   };
