@@ -1,24 +1,25 @@
-// Who may import whom: dependencies point one way (see docs/architecture.md).
-export const LAYERS = {
-  graph: [],
-  autodiff: ['graph'],
-  backend: ['graph', 'autodiff'],
-  core: ['graph', 'autodiff', 'backend'],
-  nn: ['graph', 'autodiff', 'backend', 'core'],
-  data: ['graph', 'autodiff', 'backend', 'core'],
-  rules: ['graph', 'autodiff', 'backend', 'core'],
-  report: ['graph', 'core'],
-  testing: ['graph', 'autodiff', 'backend', 'core'],
-  cli: ['graph', 'autodiff', 'backend', 'core', 'nn', 'data', 'rules', 'report', 'testing'],
-};
+// Who may import whom: dependencies point one way (see docs/architecture.md). A package sees the layers below it; the
+// packages of one layer do not see each other.
+const LAYERS = [['graph'], ['autodiff'], ['backend'], ['core'], ['nn', 'data', 'rules', 'testing', 'report'], ['cli']];
 
-/** Packages that tests may use besides. */
-export const TEST_LAYERS = { graph: ['backend'], autodiff: ['backend'], core: ['nn', 'data', 'rules'], nn: ['rules', 'data'], rules: ['nn', 'data'] };
+/** Of each package: the packages that it may import. */
+export const ALLOWED = Object.fromEntries(
+  LAYERS.flatMap((layer, index) => layer.map((name) => [name, LAYERS.slice(0, index).flat()])),
+);
 
-/** Files that must not reach for Node. */
+/** For `@nx/enforce-module-boundaries`: each package carries the tag `package:<name>` in its package.json. */
+export const depConstraints = Object.entries(ALLOWED).map(([name, allowed]) => ({
+  sourceTag: `package:${name}`,
+  onlyDependOnLibsWithTags: [name, ...allowed].map((each) => `package:${each}`),
+}));
+
+/** Files that run in browsers, and therefore do not reach for Node. */
 export const BROWSER_SAFE = [
   'packages/{graph,autodiff,nn,rules,testing}/src/**/*.ts',
-  'packages/{core,data,report}/src/!(node)/**/*.ts',
   'packages/{core,data,report}/src/*.ts',
+  'packages/{core,data,report}/src/!(node)/**/*.ts',
   'packages/backend/src/browser/**/*.ts',
 ];
+
+/** Tests and what only tests use. */
+export const TESTS = ['**/*.test.ts', '**/testing/**/*.ts', 'packages/*/test/**/*.ts'];
