@@ -44,7 +44,9 @@ test('errors', () => {
   const x = graph.input('x', 'float32', ['n', 't', 6]);
   expect(() => attention(x, x, x)).toThrow(/the query \[n, t, 6\] does not say its number of heads/);
   expect(() => attention(x, x, x, { queryHeads: 4, keyValueHeads: 2 })).toThrow(/does not divide into 4 heads/);
-  expect(() => attention(x, x, x, { queryHeads: 3, keyValueHeads: 2 })).toThrow(/head sizes of query and key: 2 and 3 differ/);
+  expect(() => attention(x, x, x, { queryHeads: 3, keyValueHeads: 2 })).toThrow(
+    /head sizes of query and key: 2 and 3 differ/,
+  );
   const q = graph.input('q', 'float32', [1, 3, 4, 8]);
   const k = graph.input('k', 'float32', [1, 2, 4, 8]);
   expect(() => attention(q, k, k)).toThrow(/3 heads of the query do not divide by 2/);

@@ -20,12 +20,22 @@ function headShape(context: InferenceContext, value: Tensor, heads: number | und
   const { shape } = value;
   if (value.rank === 4) {
     const [batch, found, length, size] = shape as readonly [Dim, Dim, Dim, Dim];
-    return { batch, heads: heads === undefined ? found : context.unify(heads, found, `heads of ${what}`), length, size };
+    return {
+      batch,
+      heads: heads === undefined ? found : context.unify(heads, found, `heads of ${what}`),
+      length,
+      size,
+    };
   }
   if (value.rank !== 3)
-    context.fail(`${what} ${shapeText(shape)} is neither [batch, heads, length, size] nor [batch, length, heads * size]`);
+    context.fail(
+      `${what} ${shapeText(shape)} is neither [batch, heads, length, size] nor [batch, length, heads * size]`,
+    );
   if (heads === undefined || heads < 1)
-    return context.fail(`${what} ${shapeText(shape)} does not say its number of heads`, 'Give the number of heads, or four axes.');
+    return context.fail(
+      `${what} ${shapeText(shape)} does not say its number of heads`,
+      'Give the number of heads, or four axes.',
+    );
   const [batch, length, width] = shape as readonly [Dim, Dim, Dim];
   if (isStatic(width) && width % heads !== 0)
     context.fail(`${what} ${shapeText(shape)} does not divide into ${heads} heads`);
@@ -60,7 +70,11 @@ const ATTENTION: OperatorSchema = {
       const value = node.attribute(name, 'int');
       return value === undefined ? undefined : Number(value);
     };
-    for (const [value, what] of [[q, 'the query'], [k, 'the key'], [v, 'the value']] as const)
+    for (const [value, what] of [
+      [q, 'the query'],
+      [k, 'the key'],
+      [v, 'the value'],
+    ] as const)
       requireFilled(context, value.shape, what);
     const query = headShape(context, q, int('q_num_heads'), 'the query');
     const key = headShape(context, k, int('kv_num_heads'), 'the key');
@@ -68,12 +82,19 @@ const ATTENTION: OperatorSchema = {
     context.unify(query.size, key.size, 'head sizes of query and key');
     context.unify(key.heads, value.heads, 'heads of key and value');
     context.unify(key.length, value.length, 'lengths of key and value');
-    const batch = context.unify(query.batch, context.unify(key.batch, value.batch, 'batches of key and value'), 'batches of query and key');
+    const batch = context.unify(
+      query.batch,
+      context.unify(key.batch, value.batch, 'batches of key and value'),
+      'batches of query and key',
+    );
     if (isStatic(query.heads) && isStatic(key.heads) && query.heads % key.heads !== 0)
       context.fail(`${query.heads} heads of the query do not divide by ${key.heads} heads of key and value`);
     const [pastKey, pastValue] = [context.inputs[4], context.inputs[5]];
     if ((pastKey === undefined) !== (pastValue === undefined)) context.fail('past key and past value go together');
-    const total = pastKey === undefined ? key.length : dimAdd(headShape(context, pastKey, undefined, 'the past key').length, key.length);
+    const total =
+      pastKey === undefined
+        ? key.length
+        : dimAdd(headShape(context, pastKey, undefined, 'the past key').length, key.length);
     const scores = [batch, query.heads, query.length, total];
     const mask = context.inputs[3];
     if (mask !== undefined) checkBroadcastsTo(context, mask, scores, 'the mask');
@@ -101,7 +122,9 @@ function checkRotaryTables(context: InferenceContext, cos: Tensor, sin: Tensor, 
       `the tables ${shapeText(cos.shape)} and ${shapeText(sin.shape)} do not have rank ${rank}`,
       'They are [positions, size / 2] with position numbers and [batch, length, size / 2] without.',
     );
-  cos.shape.forEach((dim, axis) => context.unify(dim, sin.shape[axis] as Dim, `tables of cosines and sines, axis ${axis}`));
+  cos.shape.forEach((dim, axis) =>
+    context.unify(dim, sin.shape[axis] as Dim, `tables of cosines and sines, axis ${axis}`),
+  );
 }
 
 const ROTARY_EMBEDDING: OperatorSchema = {
@@ -127,7 +150,11 @@ const ROTARY_EMBEDDING: OperatorSchema = {
     if (rotated < 0 || rotated % 2 !== 0 || (isStatic(size) && rotated > size))
       context.fail(`rotary_embedding_dim ${rotated} is not an even number within the head size`);
     const half = context.input(1).shape.at(-1) as Dim;
-    context.unify(dimFloorDivide(rotated === 0 ? size : rotated, 2), half, 'half of the rotated size and width of the tables');
+    context.unify(
+      dimFloorDivide(rotated === 0 ? size : rotated, 2),
+      half,
+      'half of the rotated size and width of the tables',
+    );
     return [{ dataType: x.dataType, shape: x.shape }];
   },
 };

@@ -25,9 +25,17 @@ const killers: Readonly<Record<string, (graph: Graph, size: Dim) => Tensor>> = {
   ConvTranspose: (graph, size) =>
     convTranspose(graph.input('x', 'float32', [1, 2, size]), graph.input('w', 'float32', [2, 2, 2])),
   GRU: (graph, size) =>
-    gru(graph.input('x', 'float32', [size, 2, 3]), graph.input('w', 'float32', [1, 12, 3]), graph.input('r', 'float32', [1, 12, 4])).sequence,
+    gru(
+      graph.input('x', 'float32', [size, 2, 3]),
+      graph.input('w', 'float32', [1, 12, 3]),
+      graph.input('r', 'float32', [1, 12, 4]),
+    ).sequence,
   RoiAlign: (graph, size) =>
-    roiAlign(graph.input('x', 'float32', [1, 2, size, 4]), graph.input('r', 'float32', [1, 4]), graph.input('b', 'int64', [1])),
+    roiAlign(
+      graph.input('x', 'float32', [1, 2, size, 4]),
+      graph.input('r', 'float32', [1, 4]),
+      graph.input('b', 'int64', [1]),
+    ),
   QuantizeLinear: (graph, size) =>
     quantizeLinear(graph.input('x', 'float32', [2, size]), graph.input('s', 'float32', [2, size]), { blockSize: 1 }),
   MultiHeadAttention(graph, size) {

@@ -39,5 +39,6 @@ export function refuseEmpty(context: InferenceContext, shape: Shape, what: strin
 export function requireFilled(context: InferenceContext, shape: Shape, what: string): void {
   refuseEmpty(context, shape, what);
   for (const dim of shape)
-    if (!isStatic(dim)) context.node.graph.assume(dim, dimMax(dim, 1), `${context.node.type}: ${what} must not be empty`);
+    if (!isStatic(dim))
+      context.node.graph.assume(dim, dimMax(dim, 1), `${context.node.type}: ${what} must not be empty`);
 }

@@ -32,7 +32,14 @@ describe('cond', () => {
   test('sizes that differ become unknown, unless the condition is known', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', ['n', 4]);
-    const branches = (condition: Tensor): Tensor => first(cond(condition, () => [x], () => [concat([x, x], 0)]));
+    const branches = (condition: Tensor): Tensor =>
+      first(
+        cond(
+          condition,
+          () => [x],
+          () => [concat([x, x], 0)],
+        ),
+      );
     expect(shapeText(branches(graph.input('flag', 'bool', [])).shape)).toMatch(/^\[either\w*, 4\]$/);
     expect(shapeText(branches(graph.constant(1, 'bool')).shape)).toBe('[n, 4]');
     expect(shapeText(branches(graph.constant(0, 'bool')).shape)).toBe('[2*n, 4]');
@@ -42,11 +49,41 @@ describe('cond', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', ['n', 4]);
     const flag = graph.input('flag', 'bool', []);
-    expect(() => cond(flag, () => [x], () => [])).toThrow(/one branch returns 1 values, the other 0/);
-    expect(() => cond(flag, () => [x], () => [cast(x, 'int32')])).toThrow(/value 0 is float32 in one branch and int32 in the other/);
-    expect(() => cond(flag, () => [x], () => [graph.constant(0)])).toThrow(/\[n, 4\] in one branch and \[\] in the other/);
-    expect(() => cond(graph.input('many', 'bool', [2]), () => [x], () => [x])).toThrow(/the condition \[2\] has more than one element/);
-    expect(() => cond(x, () => [x], () => [x])).toThrow(/"cond"\) is float32/);
+    expect(() =>
+      cond(
+        flag,
+        () => [x],
+        () => [],
+      ),
+    ).toThrow(/one branch returns 1 values, the other 0/);
+    expect(() =>
+      cond(
+        flag,
+        () => [x],
+        () => [cast(x, 'int32')],
+      ),
+    ).toThrow(/value 0 is float32 in one branch and int32 in the other/);
+    expect(() =>
+      cond(
+        flag,
+        () => [x],
+        () => [graph.constant(0)],
+      ),
+    ).toThrow(/\[n, 4\] in one branch and \[\] in the other/);
+    expect(() =>
+      cond(
+        graph.input('many', 'bool', [2]),
+        () => [x],
+        () => [x],
+      ),
+    ).toThrow(/the condition \[2\] has more than one element/);
+    expect(() =>
+      cond(
+        x,
+        () => [x],
+        () => [x],
+      ),
+    ).toThrow(/"cond"\) is float32/);
   });
 });
 
@@ -69,10 +106,16 @@ describe('loop', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', ['n', 4]);
     let runs = 0;
-    const { state, scan: stacked } = loop({ count: graph.input('count', 'int64', []), state: [x, x] }, (_, [fixed, growing]) => {
-      runs++;
-      return { state: [mul(fixed as Tensor, 2), concat([growing as Tensor, x], 0)], scan: [first([fixed as Tensor])] };
-    });
+    const { state, scan: stacked } = loop(
+      { count: graph.input('count', 'int64', []), state: [x, x] },
+      (_, [fixed, growing]) => {
+        runs++;
+        return {
+          state: [mul(fixed as Tensor, 2), concat([growing as Tensor, x], 0)],
+          scan: [first([fixed as Tensor])],
+        };
+      },
+    );
     expect(runs).toBe(2);
     expect(state.map(({ shape }) => shapeText(shape))).toEqual(['[n, 4]', expect.stringMatching(/^\[state\w*, 4\]$/)]);
     expect(shapeText(first(stacked).shape)).toMatch(/^\[trips\w*, n, 4\]$/);
@@ -102,7 +145,10 @@ describe('loop', () => {
   test('the count may be a symbolic size', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', ['n', 4]);
-    const { scan: stacked } = loop({ count: 0, state: [x] }, (_, [s]) => ({ state: [s as Tensor], scan: [s as Tensor] }));
+    const { scan: stacked } = loop({ count: 0, state: [x] }, (_, [s]) => ({
+      state: [s as Tensor],
+      scan: [s as Tensor],
+    }));
     expect(shapeText(first(stacked).shape)).toBe('[0, n, 4]');
   });
 
@@ -125,8 +171,12 @@ describe('loop', () => {
     const x = graph.input('x', 'float32', ['n', 4]);
     expect(() => loop({ state: [x] }, (_, state) => ({ state }))).toThrow(/neither a count nor a condition/);
     expect(() => loop({ count: 2, state: [x] }, () => ({ state: [] }))).toThrow(/returns 0 states, not 1/);
-    expect(() => loop({ count: 2, state: [x] }, (_, [s]) => ({ state: [cast(s as Tensor, 'int32')] }))).toThrow(/state 0 starts as float32 and leaves the body as int32/);
-    expect(() => loop({ count: 2, state: [x] }, () => ({ state: [graph.constant(0)] }))).toThrow(/starts as \[n, 4\] and leaves the body as \[\]/);
+    expect(() => loop({ count: 2, state: [x] }, (_, [s]) => ({ state: [cast(s as Tensor, 'int32')] }))).toThrow(
+      /state 0 starts as float32 and leaves the body as int32/,
+    );
+    expect(() => loop({ count: 2, state: [x] }, () => ({ state: [graph.constant(0)] }))).toThrow(
+      /starts as \[n, 4\] and leaves the body as \[\]/,
+    );
     expect(() => loop({ count: 2, state: [] }, () => ({ state: [] }))).toThrow(/no operand that says which graph/);
   });
 });
@@ -145,7 +195,10 @@ describe('scan', () => {
             outputAxes: [1, -1],
             outputDirections: ['backward', 'forward'],
           },
-          ([h], [a, b]) => ({ state: [add(h as Tensor, a as Tensor)], outputs: [mul(h as Tensor, b as Tensor), a as Tensor] }),
+          ([h], [a, b]) => ({
+            state: [add(h as Tensor, a as Tensor)],
+            outputs: [mul(h as Tensor, b as Tensor), a as Tensor],
+          }),
         );
         return [...state, ...outputs];
       },
@@ -157,9 +210,17 @@ describe('scan', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', ['time', 4]);
     const h = graph.input('h', 'float32', [4]);
-    expect(() => scan({ inputs: [x], inputAxes: [2] }, (_, slices) => ({ outputs: slices }))).toThrow(/cannot scan axis 2 of input 0/);
-    expect(() => scan({ inputs: [graph.input('y', 'float32', [3, 2]), graph.input('z', 'float32', [4, 2])] }, (_, slices) => ({ outputs: slices }))).toThrow(/lengths of the scanned inputs: 3 and 4 differ/);
-    expect(() => scan({ state: [h], inputs: [x] }, ([s]) => ({ state: [concat([s as Tensor, s as Tensor], 0)] }))).toThrow(/enters the body as \[4\] and leaves it as \[8\]/);
+    expect(() => scan({ inputs: [x], inputAxes: [2] }, (_, slices) => ({ outputs: slices }))).toThrow(
+      /cannot scan axis 2 of input 0/,
+    );
+    expect(() =>
+      scan({ inputs: [graph.input('y', 'float32', [3, 2]), graph.input('z', 'float32', [4, 2])] }, (_, slices) => ({
+        outputs: slices,
+      })),
+    ).toThrow(/lengths of the scanned inputs: 3 and 4 differ/);
+    expect(() =>
+      scan({ state: [h], inputs: [x] }, ([s]) => ({ state: [concat([s as Tensor, s as Tensor], 0)] })),
+    ).toThrow(/enters the body as \[4\] and leaves it as \[8\]/);
     expect(() => scan({ state: [h], inputs: [x] }, () => ({}))).toThrow(/returns 0 states, not 1/);
   });
 });
@@ -168,7 +229,13 @@ test('a body stays inside the graph under construction', () => {
   const graph = new Graph();
   const x = graph.input('x', 'float32', [2]);
   const body = graph.body('body');
-  const [y] = insideGraph(body, () => cond(graph.constant(1, 'bool'), () => [x], () => [x])) as [Tensor];
+  const [y] = insideGraph(body, () =>
+    cond(
+      graph.constant(1, 'bool'),
+      () => [x],
+      () => [x],
+    ),
+  ) as [Tensor];
   expect(y.graph).toBe(body);
 });
 
@@ -184,6 +251,10 @@ test('input types of a body follow from the operands of its node', () => {
     { dataType: 'float32', shape: [symbol('n'), 4] },
     { dataType: 'float32', shape: [symbol('n'), 4] },
   ]);
-  expect(bodyInputTypes('Loop', [undefined, undefined, h]).map(({ dataType }) => dataType)).toEqual(['int64', 'bool', 'float32']);
+  expect(bodyInputTypes('Loop', [undefined, undefined, h]).map(({ dataType }) => dataType)).toEqual([
+    'int64',
+    'bool',
+    'float32',
+  ]);
   expect(bodyInputTypes('If', [h])).toEqual([]);
 });

@@ -1,15 +1,6 @@
 import { applyNode, OperatorError, type ApplyOptions } from '../apply.js';
 import { readElement } from '../data-type.js';
-import {
-  dimEquals,
-  dimMax,
-  dimSubstitute,
-  dimSymbols,
-  dimText,
-  isStatic,
-  symbol,
-  type Dim,
-} from '../dimension.js';
+import { dimEquals, dimMax, dimSubstitute, dimSymbols, dimText, isStatic, symbol, type Dim } from '../dimension.js';
 import { currentGraph, insideGraph, type Graph } from '../graph.js';
 import type { Attribute } from '../attribute.js';
 import type { Node } from '../node.js';
@@ -47,7 +38,8 @@ const IF: OperatorSchema = {
     const branches = [context.node.subgraph('then_branch'), context.node.subgraph('else_branch')] as const;
     const [then, otherwise] = branches;
     for (const branch of branches)
-      if (branch.inputs.length > 0) context.fail(`the branch "${branch.name}" has inputs`, 'Branches use values of the enclosing graph.');
+      if (branch.inputs.length > 0)
+        context.fail(`the branch "${branch.name}" has inputs`, 'Branches use values of the enclosing graph.');
     if (then.outputs.length !== otherwise.outputs.length)
       context.fail(
         `one branch returns ${then.outputs.length} values, the other ${otherwise.outputs.length}`,
@@ -57,7 +49,10 @@ const IF: OperatorSchema = {
     return then.outputs.map((left, index) => {
       const right = otherwise.outputs[index] as Tensor;
       if (left.dataType !== right.dataType)
-        context.fail(`value ${index} is ${left.dataType} in one branch and ${right.dataType} in the other`, 'Convert one with cast().');
+        context.fail(
+          `value ${index} is ${left.dataType} in one branch and ${right.dataType} in the other`,
+          'Convert one with cast().',
+        );
       if (known !== undefined) return { ...typeOf(known ? left : right), elements: (known ? left : right).elements };
       if (left.rank !== right.rank)
         context.fail(
@@ -107,11 +102,20 @@ class StateShapes {
   #check(initial: Tensor, index: number): void {
     const { context } = this;
     const [before, after] = [this.inputs[index] as Tensor, this.outputs[index] as Tensor];
-    for (const [value, when] of [[before, 'enters the body as'], [after, 'leaves the body as']] as const) {
+    for (const [value, when] of [
+      [before, 'enters the body as'],
+      [after, 'leaves the body as'],
+    ] as const) {
       if (value.dataType !== initial.dataType)
-        context.fail(`state ${index} starts as ${initial.dataType} and ${when} ${value.dataType}`, 'Convert it with cast().');
+        context.fail(
+          `state ${index} starts as ${initial.dataType} and ${when} ${value.dataType}`,
+          'Convert it with cast().',
+        );
       if (value.rank !== initial.rank)
-        context.fail(`state ${index} starts as ${shapeText(initial.shape)} and ${when} ${shapeText(value.shape)}`, 'Its rank has to stay the same.');
+        context.fail(
+          `state ${index} starts as ${shapeText(initial.shape)} and ${when} ${shapeText(value.shape)}`,
+          'Its rank has to stay the same.',
+        );
     }
     initial.shape.forEach((dim, axis) => {
       const [entering, leaving] = [before.shape[axis] as Dim, after.shape[axis] as Dim];
@@ -150,13 +154,16 @@ class StateShapes {
   outside(shape: Shape): Shape {
     return shape.map((dim) => {
       const bound = dimSubstitute(dim, this.#bindings);
-      return [...dimSymbols(bound)].some((name) => this.#private.has(name)) ? this.context.unknownDim('scanned') : bound;
+      return [...dimSymbols(bound)].some((name) => this.#private.has(name))
+        ? this.context.unknownDim('scanned')
+        : bound;
     });
   }
 }
 
 function checkCounts(context: InferenceContext, body: Graph, inputs: number, outputs: number): void {
-  if (body.inputs.length !== inputs) context.fail(`the body "${body.name}" takes ${body.inputs.length} inputs, not ${inputs}`);
+  if (body.inputs.length !== inputs)
+    context.fail(`the body "${body.name}" takes ${body.inputs.length} inputs, not ${inputs}`);
   if (body.outputs.length < outputs)
     context.fail(`the body "${body.name}" returns ${body.outputs.length} values; at least ${outputs} are needed`);
 }
@@ -196,7 +203,8 @@ const LOOP: OperatorSchema = {
     checkScalar(context, goesOn, "the body's condition");
     const states = new StateShapes(context, initial, body.inputs.slice(2), body.outputs.slice(1), false);
     const known = context.elements(0)?.[0];
-    const trips = count !== undefined && known !== undefined && runsToCount(condition, body) ? atLeastZero(known) : undefined;
+    const trips =
+      count !== undefined && known !== undefined && runsToCount(condition, body) ? atLeastZero(known) : undefined;
     const scans = body.outputs.slice(1 + initial.length);
     const length = scans.length === 0 ? 0 : (trips ?? context.unknownDim('trips'));
     return [
@@ -231,7 +239,11 @@ const SCAN: OperatorSchema = {
     checkCounts(context, body, all.length, stateCount);
     const initial = all.slice(0, stateCount);
     const inputs = all.slice(stateCount);
-    const inputAxes = scanAxes(context, 'scan_input_axes', inputs.map(({ rank }) => rank));
+    const inputAxes = scanAxes(
+      context,
+      'scan_input_axes',
+      inputs.map(({ rank }) => rank),
+    );
     checkDirections(context, 'scan_input_directions', inputs.length);
     const length = inputs
       .map((value, index) => value.shape[inputAxes[index] as number] as Dim)
@@ -251,7 +263,11 @@ const SCAN: OperatorSchema = {
     });
     const states = new StateShapes(context, initial, body.inputs, body.outputs, true);
     const outputs = body.outputs.slice(stateCount);
-    const outputAxes = scanAxes(context, 'scan_output_axes', outputs.map(({ rank }) => rank + 1));
+    const outputAxes = scanAxes(
+      context,
+      'scan_output_axes',
+      outputs.map(({ rank }) => rank + 1),
+    );
     checkDirections(context, 'scan_output_directions', outputs.length);
     return [
       ...initial.map((value, index) => states.final(value, index)),
@@ -280,7 +296,8 @@ function checkDirections(context: InferenceContext, name: string, count: number)
   const directions = context.node.optionalInts(name);
   if (directions === undefined || directions.length === 0) return;
   if (directions.length !== count) context.fail(`${name} has ${directions.length} entries, not ${count}`);
-  if (!directions.every((one) => one === 0 || one === 1)) context.fail(`${name} may hold 0 (forward) and 1 (backward) only`);
+  if (!directions.every((one) => one === 0 || one === 1))
+    context.fail(`${name} may hold 0 (forward) and 1 (backward) only`);
 }
 
 export const controlFlowSchemas: readonly OperatorSchema[] = [IF, LOOP, SCAN];
@@ -333,7 +350,7 @@ export function settleLoopBody(
   let states = initial;
   for (;;) {
     const body = build(states);
-    let settled = true;
+    const found = moving.size;
     states = states.map((state, index) => {
       const leaving = body.outputs[index + 1]?.shape;
       // Missing values and changes of rank are reported by inference of the node itself.
@@ -342,12 +359,11 @@ export function settleLoopBody(
         const id = `${index}:${axis}`;
         if (moving.has(id) || dimEquals(dim, leaving[axis] as Dim)) return dim;
         moving.add(id);
-        settled = false;
         return symbol(parent.root.uniqueName('state'));
       });
       return { dataType: state.dataType, shape };
     });
-    if (settled) return body;
+    if (moving.size === found) return body;
     assumptions.length = known;
   }
 }
@@ -355,7 +371,8 @@ export function settleLoopBody(
 /** The deepest of the graphs, or the one under construction. */
 function enclosingGraph(what: string, values: readonly (Tensor | undefined)[], given: Graph | undefined): Graph {
   let graph = given ?? currentGraph();
-  for (const value of values) if (value !== undefined && (graph === undefined || !graph.sees(value.graph))) graph = value.graph;
+  for (const value of values)
+    if (value !== undefined && (graph === undefined || !graph.sees(value.graph))) graph = value.graph;
   if (graph === undefined)
     throw new OperatorError(`${what} has no operand that says which graph it belongs to.`, {
       hint: 'Pass { graph }, or make one operand a tensor.',

@@ -3,7 +3,16 @@ import fc from 'fast-check';
 import { Graph } from '../graph.js';
 import { shapeText } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { conv, convInteger, convolutionWindow, convTranspose, transposedConvolutionWindow, col2Im, deformConv, qLinearConv } from './convolution.js';
+import {
+  conv,
+  convInteger,
+  convolutionWindow,
+  convTranspose,
+  transposedConvolutionWindow,
+  col2Im,
+  deformConv,
+  qLinearConv,
+} from './convolution.js';
 import { dynamicQuantizeLinear } from './quantisation.js';
 import { expectRuntimeTypes } from './testing/runtime-types.js';
 
@@ -41,9 +50,15 @@ describe('Conv', () => {
         };
         await expectRuntimeTypes(
           (graph, size) => {
-            const x = graph.input('x', 'float32', [size('batch'), group * inputsPerGroup, ...sizes.map((_, axis) => size(`d${axis}`))]);
+            const x = graph.input('x', 'float32', [
+              size('batch'),
+              group * inputsPerGroup,
+              ...sizes.map((_, axis) => size(`d${axis}`)),
+            ]);
             const w = graph.input('w', 'float32', [group * outputsPerGroup, inputsPerGroup, ...kernel]);
-            return [conv(x, w, one.withBias ? graph.input('b', 'float32', [group * outputsPerGroup]) : undefined, options)];
+            return [
+              conv(x, w, one.withBias ? graph.input('b', 'float32', [group * outputsPerGroup]) : undefined, options),
+            ];
           },
           { batch, ...Object.fromEntries(sizes.map((size, axis) => [`d${axis}`, size])) },
         );
@@ -55,7 +70,11 @@ describe('Conv', () => {
   test('dilated SAME padding, which the runtime lacks, becomes explicit pads', async () => {
     await expectRuntimeTypes((graph) => {
       const x = graph.input('x', 'float32', [1, 2, 7]);
-      const y = conv(x, graph.input('w', 'float32', [3, 2, 3]), undefined, { autoPad: 'SAME_LOWER', dilations: [2], strides: [2] });
+      const y = conv(x, graph.input('w', 'float32', [3, 2, 3]), undefined, {
+        autoPad: 'SAME_LOWER',
+        dilations: [2],
+        strides: [2],
+      });
       // ceil(7 / 2) = 4 windows need (4 - 1) * 2 + 5 = 11 elements: 4 of padding.
       expect(y.producer?.ints('pads')).toEqual([2, 2]);
       expect(shapeText(y.shape)).toBe('[1, 3, 4]');
@@ -79,13 +98,23 @@ describe('Conv', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', ['n', 3, 4, 4]);
     const weights = (...shape: number[]): Tensor => graph.input('w' + shape.join('x'), 'float32', shape);
-    expect(() => conv(x, weights(8, 4, 3, 3))).toThrow(/channels of \[n, 3, 4, 4\] against weights \[8, 4, 3, 3\] in 1 group: 3 and 4 differ, in Conv/);
-    expect(() => conv(x, weights(8, 3, 5, 5))).toThrow(/spans 5 elements on spatial axis 0, but the padded input has only 4/);
+    expect(() => conv(x, weights(8, 4, 3, 3))).toThrow(
+      /channels of \[n, 3, 4, 4\] against weights \[8, 4, 3, 3\] in 1 group: 3 and 4 differ, in Conv/,
+    );
+    expect(() => conv(x, weights(8, 3, 5, 5))).toThrow(
+      /spans 5 elements on spatial axis 0, but the padded input has only 4/,
+    );
     expect(() => conv(x, weights(8, 3, 3))).toThrow(/differ in rank/);
-    expect(() => conv(x, weights(4, 1, 3, 3), undefined, { group: 3 })).toThrow(/4 output channels do not divide into 3 groups/);
+    expect(() => conv(x, weights(4, 1, 3, 3), undefined, { group: 3 })).toThrow(
+      /4 output channels do not divide into 3 groups/,
+    );
     expect(() => conv(x, weights(1, 3, 2, 2), undefined, { strides: [0, 1] })).toThrow(/strides holds 0/);
-    expect(() => conv(x, weights(2, 3, 1, 1), undefined, { pads: [1, 1] })).toThrow(/pads \[1, 1\] has 2 entries, not 4/);
-    expect(() => conv(x, weights(2, 3, 2, 1), undefined, { pads: [0, 0, 0, 0], autoPad: 'VALID' })).toThrow(/both pads and auto_pad/);
+    expect(() => conv(x, weights(2, 3, 1, 1), undefined, { pads: [1, 1] })).toThrow(
+      /pads \[1, 1\] has 2 entries, not 4/,
+    );
+    expect(() => conv(x, weights(2, 3, 2, 1), undefined, { pads: [0, 0, 0, 0], autoPad: 'VALID' })).toThrow(
+      /both pads and auto_pad/,
+    );
   });
 });
 
@@ -103,14 +132,23 @@ describe('ConvTranspose', () => {
         const { batch, group, inputsPerGroup, outputsPerGroup, sizes, kernel, strides, dilations, autoPad } = one;
         const outputShape = shrink?.map(
           (less, axis) =>
-            ((sizes[axis] ?? 0) - 1) * (strides[axis] ?? 0) + ((kernel[axis] ?? 0) - 1) * (dilations[axis] ?? 0) + 1 - less,
+            ((sizes[axis] ?? 0) - 1) * (strides[axis] ?? 0) +
+            ((kernel[axis] ?? 0) - 1) * (dilations[axis] ?? 0) +
+            1 -
+            less,
         );
         await expectRuntimeTypes(
           (graph, size) => {
-            const x = graph.input('x', 'float32', [size('batch'), group * inputsPerGroup, ...sizes.map((_, axis) => size(`d${axis}`))]);
+            const x = graph.input('x', 'float32', [
+              size('batch'),
+              group * inputsPerGroup,
+              ...sizes.map((_, axis) => size(`d${axis}`)),
+            ]);
             const w = graph.input('w', 'float32', [group * inputsPerGroup, outputsPerGroup, ...kernel]);
             const pads = autoPad === 'NOTSET' && outputShape === undefined ? one.pads : undefined;
-            return [convTranspose(x, w, undefined, { group, strides, dilations, outputPadding, autoPad, pads, outputShape })];
+            return [
+              convTranspose(x, w, undefined, { group, strides, dilations, outputPadding, autoPad, pads, outputShape }),
+            ];
           },
           { batch, ...Object.fromEntries(sizes.map((size, axis) => [`d${axis}`, size])) },
         );
@@ -134,8 +172,12 @@ describe('ConvTranspose', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [1, 2, 5]);
     const w = graph.input('w', 'float32', [2, 1, 3]);
-    expect(() => convTranspose(x, w, undefined, { outputPadding: [1] })).toThrow(/output_padding 1 is not smaller than stride 1/);
-    expect(() => convTranspose(x, w, undefined, { outputShape: [9] })).toThrow(/asks for 9 elements on spatial axis 0; the window reaches only 7/);
+    expect(() => convTranspose(x, w, undefined, { outputPadding: [1] })).toThrow(
+      /output_padding 1 is not smaller than stride 1/,
+    );
+    expect(() => convTranspose(x, w, undefined, { outputShape: [9] })).toThrow(
+      /asks for 9 elements on spatial axis 0; the window reaches only 7/,
+    );
     expect(() => convTranspose(x, w, undefined, { pads: [4, 4] })).toThrow(/pads leave -1 elements/);
   });
 });

@@ -1,5 +1,15 @@
 import { apply } from '../apply.js';
-import { dimAdd, dimFloorDivide, dimMax, dimMin, dimMultiply, dimSubtract, dimText, isStatic, type Dim } from '../dimension.js';
+import {
+  dimAdd,
+  dimFloorDivide,
+  dimMax,
+  dimMin,
+  dimMultiply,
+  dimSubtract,
+  dimText,
+  isStatic,
+  type Dim,
+} from '../dimension.js';
 import type { Node } from '../node.js';
 import type { InferenceContext, OperatorSchema } from '../schema.js';
 import { shapeText, type Shape } from '../shape.js';
@@ -98,8 +108,7 @@ const Q_LINEAR_CONV: OperatorSchema = {
 function checkZeroPoint(context: InferenceContext, index: number, channels: Dim): void {
   const value = context.inputs[index];
   if (value === undefined || value.rank === 0) return;
-  if (value.rank !== 1)
-    context.fail(`input ${index} ${shapeText(value.shape)} must be a scalar or one-dimensional`);
+  if (value.rank !== 1) context.fail(`input ${index} ${shapeText(value.shape)} must be a scalar or one-dimensional`);
   if (value.shape[0] !== 1) context.unify(channels, value.shape[0] as Dim, `channels and input ${index}`);
 }
 
@@ -116,14 +125,18 @@ function resolveTransposed(node: Node, spatial: Shape, kernelShape: readonly Dim
   const pads = axisList(node, 'pads', 2 * axes, 0, 0, fail);
   const autoPad = node.string('auto_pad') as AutoPad;
   const wantedList = node.optionalInts('output_shape');
-  const wanted = wantedList === undefined || wantedList.length === 0 ? undefined : axisList(node, 'output_shape', axes, 1, 1, fail);
+  const wanted =
+    wantedList === undefined || wantedList.length === 0 ? undefined : axisList(node, 'output_shape', axes, 1, 1, fail);
   const padsBegin: Dim[] = [];
   const padsEnd: Dim[] = [];
   const output = spatial.map((size, axis): Dim => {
     const stride = strides[axis] as number;
     const extra = outputPadding[axis] as number;
     if (extra >= stride)
-      fail(`output_padding ${extra} is not smaller than stride ${stride} on spatial axis ${axis}`, 'It restores what a strided convolution drops.');
+      fail(
+        `output_padding ${extra} is not smaller than stride ${stride} on spatial axis ${axis}`,
+        'It restores what a strided convolution drops.',
+      );
     const span = spannedBy(kernelShape[axis] as Dim, dilations[axis] as number);
     const full = dimAdd(dimAdd(dimMultiply(dimSubtract(size, 1), stride), span), extra);
     let begin: Dim = autoPad === 'NOTSET' ? (pads[axis] as number) : 0;
@@ -200,11 +213,15 @@ const DEFORM_CONV: OperatorSchema = {
   infer(context) {
     const x = context.input(0);
     const shape = convolvedShape(context, x, context.input(1), context.inputs[3]);
-    const positions = context.input(1).shape.slice(2).reduce(dimMultiply, 1 as Dim);
+    const positions = context
+      .input(1)
+      .shape.slice(2)
+      .reduce<Dim>(dimMultiply, 1);
     const offsets = dimMultiply(positions, context.node.int('offset_group'));
     const check = (value: Tensor | undefined, channels: Dim, what: string): void => {
       if (value === undefined) return;
-      if (value.rank !== shape.length) context.fail(`the ${what} ${shapeText(value.shape)} differs in rank from the output`);
+      if (value.rank !== shape.length)
+        context.fail(`the ${what} ${shapeText(value.shape)} differs in rank from the output`);
       const expected = [shape[0] as Dim, channels, ...shape.slice(2)];
       expected.forEach((dim, axis) => context.unify(dim, value.shape[axis] as Dim, `${what}, axis ${axis}`));
     };
@@ -233,12 +250,17 @@ const COL2IM: OperatorSchema = {
     if (axes === undefined || !isStatic(axes)) return fail('the length of image_shape must be known');
     const image = context.elements(1) ?? Array.from({ length: axes }, () => context.unknownDim('image'));
     const block = context.elements(2);
-    for (const [name, count, least] of [['strides', axes, 1], ['dilations', axes, 1], ['pads', 2 * axes, 0]] as const)
+    for (const [name, count, least] of [
+      ['strides', axes, 1],
+      ['dilations', axes, 1],
+      ['pads', 2 * axes, 0],
+    ] as const)
       axisList(context.node, name, count, 1, least, fail);
     const rows = columns.shape[1] as Dim;
     if (block !== undefined && block.every(isStatic) && isStatic(rows) && rows % block.reduce((a, b) => a * b, 1) !== 0)
       context.fail(`${rows} rows do not divide into blocks of [${block.join(', ')}]`);
-    const channels = block === undefined ? context.unknownDim('channels') : dimFloorDivide(rows, block.reduce(dimMultiply, 1 as Dim));
+    const channels =
+      block === undefined ? context.unknownDim('channels') : dimFloorDivide(rows, block.reduce<Dim>(dimMultiply, 1));
     return [{ dataType: columns.dataType, shape: [columns.shape[0] as Dim, channels, ...image] }];
   },
 };
@@ -259,7 +281,9 @@ export const convolutionWindow = (node: Node): SpatialWindow => {
 };
 
 /** The window of a `ConvTranspose` node with its padding resolved. */
-export const transposedConvolutionWindow = (node: Node): SpatialWindow & { readonly outputPadding: readonly number[] } => {
+export const transposedConvolutionWindow = (
+  node: Node,
+): SpatialWindow & { readonly outputPadding: readonly number[] } => {
   const [x, w] = node.inputs as readonly [Tensor, Tensor];
   return resolveTransposed(node, x.shape.slice(2), w.shape.slice(2), failPlainly(node));
 };
@@ -303,7 +327,12 @@ export const convInteger = (
   weights: Tensor,
   zeroPoints: { readonly x?: Tensor; readonly weights?: Tensor } = {},
   options: ConvolutionOptions = {},
-): Tensor => apply(CONV_INTEGER, [x, weights, zeroPoints.x, zeroPoints.weights], convolutionAttributes(runnable(x, weights, options)));
+): Tensor =>
+  apply(
+    CONV_INTEGER,
+    [x, weights, zeroPoints.x, zeroPoints.weights],
+    convolutionAttributes(runnable(x, weights, options)),
+  );
 
 /** A quantised tensor with the scale and zero point that give its real values. */
 export interface Quantized {

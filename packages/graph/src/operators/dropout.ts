@@ -3,7 +3,7 @@ import { readElement } from '../data-type.js';
 import type { Node } from '../node.js';
 import type { OperatorSchema } from '../schema.js';
 import { shapeText } from '../shape.js';
-import { Tensor } from '../tensor.js';
+import type { Tensor } from '../tensor.js';
 import { FLOATS, FLOATS_BUT_BFLOAT16 } from '../type-sets.js';
 
 const DROPOUT: OperatorSchema = {
@@ -21,7 +21,8 @@ const DROPOUT: OperatorSchema = {
     const { dataType, shape } = context.input(0);
     for (const index of [1, 2]) {
       const value = context.inputs[index];
-      if (value !== undefined && value.rank !== 0) context.fail(`input ${index} ${shapeText(value.shape)} must be a scalar`);
+      if (value !== undefined && value.rank !== 0)
+        context.fail(`input ${index} ${shapeText(value.shape)} must be a scalar`);
     }
     const constant = context.inputs[1]?.constant;
     const ratio = constant === undefined ? 0 : readElement(constant, 0);

@@ -69,7 +69,8 @@ export function einsumTerms(equation: string, ranks: readonly number[]): EinsumT
   const implicit = [...counts.keys()].filter((label) => label !== ELLIPSIS && counts.get(label) === 1).sort();
   const output = right === undefined ? [...(hasEllipsis ? [ELLIPSIS] : []), ...implicit] : labelsOf(right, equation);
   for (const [at, label] of output.entries()) {
-    if (!counts.has(label)) throw new ShapeError(`The output of the Einsum equation "${equation}" has "${label}", which no input has.`);
+    if (!counts.has(label))
+      throw new ShapeError(`The output of the Einsum equation "${equation}" has "${label}", which no input has.`);
     if (output.indexOf(label) !== at)
       throw new ShapeError(`The output of the Einsum equation "${equation}" has "${label}" more than once.`);
   }
@@ -87,11 +88,17 @@ const EINSUM: OperatorSchema = {
     const inputs = context.inputs.map((_, index) => context.input(index));
     let terms: EinsumTerms;
     try {
-      terms = einsumTerms(context.node.string('equation'), inputs.map(({ rank }) => rank));
+      terms = einsumTerms(
+        context.node.string('equation'),
+        inputs.map(({ rank }) => rank),
+      );
     } catch (error) {
       if (error instanceof ShapeError) {
         const { message, hint = '' } = error;
-        context.fail(message.slice(0, message.length - hint.length).replace(/\. ?$/, ''), hint === '' ? undefined : hint);
+        context.fail(
+          message.slice(0, message.length - hint.length).replace(/\. ?$/, ''),
+          hint === '' ? undefined : hint,
+        );
       }
       throw error;
     }
@@ -103,9 +110,7 @@ const EINSUM: OperatorSchema = {
         sizes.set(label, known === undefined ? dim : (context.broadcast([known], [dim])[0] as Dim));
       });
     });
-    return [
-      { dataType: context.input(0).dataType, shape: terms.output.map((label) => sizes.get(label) as Dim) },
-    ];
+    return [{ dataType: context.input(0).dataType, shape: terms.output.map((label) => sizes.get(label) as Dim) }];
   },
 };
 

@@ -106,5 +106,4 @@ export const negativeLogLikelihoodLoss = (
   logProbabilities: Tensor,
   labels: Tensor,
   options: ClassificationLossOptions = {},
-): Tensor =>
-  apply(NEGATIVE_LOG_LIKELIHOOD_LOSS, [logProbabilities, labels, options.weights], lossAttributes(options));
+): Tensor => apply(NEGATIVE_LOG_LIKELIHOOD_LOSS, [logProbabilities, labels, options.weights], lossAttributes(options));

@@ -18,9 +18,11 @@ test('MatMul broadcasts batches and drops the axes of vectors', async () => {
       const names = ['outer', 'batch', 'rows', 'inner', 'columns'];
       await expectRuntimeTypes(
         (graph, size) => {
-          const batch = (from: number) => ['outer', 'batch'].map((name, at) => (ones[from + at] === true ? 1 : size(name)));
+          const batch = (from: number) =>
+            ['outer', 'batch'].map((name, at) => (ones[from + at] === true ? 1 : size(name)));
           const left = rank === 1 ? [size('inner')] : [...batch(0), size('rows'), size('inner')].slice(-rank);
-          const right = otherRank === 1 ? [size('inner')] : [...batch(2), size('inner'), size('columns')].slice(-otherRank);
+          const right =
+            otherRank === 1 ? [size('inner')] : [...batch(2), size('inner'), size('columns')].slice(-otherRank);
           return [matMul(graph.input('a', 'float32', left), graph.input('b', 'float32', right))];
         },
         // The sizes 2 and up: a symbol never stands for a broadcast 1.
@@ -64,9 +66,15 @@ describe('errors', () => {
     const graph = new Graph();
     const a = graph.input('a', 'float32', ['n', 3]);
     const b = graph.input('b', 'float32', [4, 5]);
-    expect(() => matMul(a, b)).toThrow('inner dimensions of [n, 3] · [4, 5]: 3 and 4 differ, in MatMul(a[n, 3], b[4, 5])');
-    expect(() => gemm(a, b, undefined, { transposeB: true })).toThrow('inner dimensions of [n, 3] · [4, 5]ᵀ: 3 and 5 differ');
-    expect(() => gemm(a, graph.input('c', 'float32', [3, 4]), graph.input('d', 'float32', [7]))).toThrow(/the addend \[7\] against \[n, 4\]: 4 and 7 differ/);
+    expect(() => matMul(a, b)).toThrow(
+      'inner dimensions of [n, 3] · [4, 5]: 3 and 4 differ, in MatMul(a[n, 3], b[4, 5])',
+    );
+    expect(() => gemm(a, b, undefined, { transposeB: true })).toThrow(
+      'inner dimensions of [n, 3] · [4, 5]ᵀ: 3 and 5 differ',
+    );
+    expect(() => gemm(a, graph.input('c', 'float32', [3, 4]), graph.input('d', 'float32', [7]))).toThrow(
+      /the addend \[7\] against \[n, 4\]: 4 and 7 differ/,
+    );
     expect(() => matMul(a, graph.input('s', 'float32', []))).toThrow(/a scalar cannot be a matrix factor/);
     expect(() => gemm(graph.input('e', 'float32', [2, 3, 4]), b)).toThrow(/is not a matrix.*Use matMul/);
   });

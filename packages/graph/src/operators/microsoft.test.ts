@@ -23,7 +23,12 @@ import {
 } from './microsoft.js';
 import { expectRuntimeTypes } from './testing/runtime-types.js';
 
-const nodeOf = (type: string, inputs: readonly (Tensor | undefined)[], attributes: AttributeValues, outputs: number): readonly Tensor[] => {
+const nodeOf = (
+  type: string,
+  inputs: readonly (Tensor | undefined)[],
+  attributes: AttributeValues,
+  outputs: number,
+): readonly Tensor[] => {
   const schema = microsoftSchemas.find((one) => one.type === type && one.domain === 'com.microsoft');
   if (schema === undefined) throw new Error(`no operator ${type}`);
   return applyNode(schema, inputs, attributes, { outputs }).outputs as readonly Tensor[];
@@ -31,11 +36,13 @@ const nodeOf = (type: string, inputs: readonly (Tensor | undefined)[], attribute
 
 test('FusedMatMul with every transposition of matrices and batches', async () => {
   for (let bits = 0; bits < 16; bits++) {
-    const [transposeA, transposeB, transposeBatchA, transposeBatchB] = [1, 2, 4, 8].map((bit) => (bits & bit) !== 0) as [boolean, boolean, boolean, boolean];
+    const [transposeA, transposeB, transposeBatchA, transposeBatchB] = [1, 2, 4, 8].map(
+      (bit) => (bits & bit) !== 0,
+    ) as [boolean, boolean, boolean, boolean];
     await expectRuntimeTypes(
       (graph, size) => {
         const operand = (name: string, rows: Dim, columns: Dim, transposed: boolean, batched: boolean): Tensor => {
-          const [first, last] = (transposed ? [columns, rows] : [rows, columns]) as [Dim, Dim];
+          const [first, last] = (transposed ? [columns, rows] : [rows, columns]);
           return graph.input(name, 'float32', batched ? [first, size('batch'), last] : [size('batch'), first, last]);
         };
         const a = operand('a', size('rows'), size('inner'), transposeA, transposeBatchA);
@@ -53,8 +60,14 @@ test('fused activations', async () => {
       const x = graph.input('x', 'float32', [size('n'), size('t'), 8]);
       const bias = graph.input('bias', 'float32', [8]);
       return [
-        fusedGemm(graph.input('a', 'float32', [size('n'), 3]), graph.input('b', 'float32', [5, 3]), undefined, { transposeB: true, activation: 'Relu' }),
-        fusedConv(graph.input('c', 'float32', [size('n'), 3, 6]), graph.input('w', 'float32', [5, 3, 2]), undefined, { activation: 'Relu', strides: [2] }),
+        fusedGemm(graph.input('a', 'float32', [size('n'), 3]), graph.input('b', 'float32', [5, 3]), undefined, {
+          transposeB: true,
+          activation: 'Relu',
+        }),
+        fusedConv(graph.input('c', 'float32', [size('n'), 3, 6]), graph.input('w', 'float32', [5, 3, 2]), undefined, {
+          activation: 'Relu',
+          strides: [2],
+        }),
         microsoftGelu(x),
         fastGelu(x),
         fastGelu(x, bias),
@@ -90,7 +103,10 @@ test('attention and embeddings', async () => {
   await expectRuntimeTypes(
     (graph, size) => {
       const x = graph.input('x', 'float32', [size('n'), size('t'), 16]);
-      const [key, value] = [graph.input('key', 'float32', [size('n'), 6, 16]), graph.input('value', 'float32', [size('n'), 6, 12])];
+      const [key, value] = [
+        graph.input('key', 'float32', [size('n'), 6, 16]),
+        graph.input('value', 'float32', [size('n'), 6, 12]),
+      ];
       const table = graph.input('table', 'float32', [9, 4]);
       const ids = graph.input('ids', 'int32', [size('n'), size('t')]);
       const words = graph.input('words', 'float32', [9, 16]);
@@ -101,7 +117,12 @@ test('attention and embeddings', async () => {
         multiHeadAttention(x, x, x, { heads: 2, causal: true }),
         multiHeadAttention(x, key, value, { heads: 2 }),
         microsoftRotaryEmbedding(x, graph.input('p', 'int64', [size('n'), size('t')]), table, table, { heads: 2 }),
-        ...nodeOf('Attention', [x, graph.input('w', 'float32', [16, 48]), graph.input('b', 'float32', [48])], { num_heads: 2 }, 2),
+        ...nodeOf(
+          'Attention',
+          [x, graph.input('w', 'float32', [16, 48]), graph.input('b', 'float32', [48])],
+          { num_heads: 2 },
+          2,
+        ),
         ...nodeOf('EmbedLayerNormalization', [ids, undefined, words, words, undefined, features, features], {}, 3),
         ...nodeOf(
           'GroupQueryAttention',
@@ -137,7 +158,9 @@ test('errors', () => {
   const x = graph.input('x', 'float32', ['n', 't', 8]);
   const seven = graph.input('seven', 'float32', [7]);
   const y = graph.input('y', 'float32', ['n', 't', 7]);
-  expect(() => fusedMatMul(x, y, { transposeB: true })).toThrow(/inner dimensions of \[n, t, 8\] · \[n, 7, t\]: 8 and 7 differ/);
+  expect(() => fusedMatMul(x, y, { transposeB: true })).toThrow(
+    /inner dimensions of \[n, t, 8\] · \[n, 7, t\]: 8 and 7 differ/,
+  );
   expect(() => biasGelu(x, seven)).toThrow(/axis 0 of input 1 \[7\]: 8 and 7 differ/);
   expect(() => skipLayerNormalization(x, x, seven)).toThrow(/axis 0 of input 2 \[7\]: 8 and 7 differ/);
   expect(() => multiHeadAttention(x, x, x, { heads: 3 })).toThrow(/8 features do not divide into 3 heads/);

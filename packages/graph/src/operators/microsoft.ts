@@ -26,7 +26,9 @@ function rolled(shape: Shape): Shape {
   return shape.length < 3 ? shape : [...shape.slice(1, -1), shape[0] as Dim, shape[shape.length - 1] as Dim];
 }
 function swapped(shape: Shape): Shape {
-  return shape.length < 2 ? shape : [...shape.slice(0, -2), shape[shape.length - 1] as Dim, shape[shape.length - 2] as Dim];
+  return shape.length < 2
+    ? shape
+    : [...shape.slice(0, -2), shape[shape.length - 1] as Dim, shape[shape.length - 2] as Dim];
 }
 
 const FUSED_MAT_MUL: OperatorSchema = {
@@ -230,7 +232,8 @@ const MAT_MUL_N_BITS: OperatorSchema = {
     const [bits, block] = [node.int('bits'), node.int('block_size')];
     if (rows < 1 || columns < 1) context.fail(`K ${rows} and N ${columns} must be positive`);
     if (bits !== 2 && bits !== 4 && bits !== 8) context.fail(`bits is ${bits}`, 'Weights have 2, 4 or 8 bits.');
-    if (block < 16 || Math.log2(block) % 1 !== 0) context.fail(`block_size ${block} is not a power of two of at least 16`);
+    if (block < 16 || Math.log2(block) % 1 !== 0)
+      context.fail(`block_size ${block} is not a power of two of at least 16`);
     if (a.rank === 0) context.fail('a scalar cannot be a matrix factor');
     context.unify(rows, a.shape[a.rank - 1] as Dim, `columns of ${shapeText(a.shape)} and K`);
     const blocks = Math.ceil(rows / block);
@@ -262,7 +265,9 @@ const EMBED_LAYER_NORMALIZATION: OperatorSchema = {
   infer(context) {
     const [ids, words] = [context.input(0), context.input(2)];
     if (ids.rank !== 2 || words.rank !== 2)
-      context.fail(`the ids ${shapeText(ids.shape)} and the table ${shapeText(words.shape)} must be [batch, length] and [words, features]`);
+      context.fail(
+        `the ids ${shapeText(ids.shape)} and the table ${shapeText(words.shape)} must be [batch, length] and [words, features]`,
+      );
     for (const index of [1, 7])
       if (context.inputs[index] !== undefined) expectShape(context, context.input(index), ids.shape, `input ${index}`);
     const positions = context.inputs[8];
@@ -312,7 +317,9 @@ const ATTENTION: OperatorSchema = {
     const { node } = context;
     const [x, weights] = [context.input(0), context.input(1)];
     if (x.rank !== 3 || weights.rank !== 2)
-      context.fail(`the input ${shapeText(x.shape)} and the weights ${shapeText(weights.shape)} must have three and two axes`);
+      context.fail(
+        `the input ${shapeText(x.shape)} and the weights ${shapeText(weights.shape)} must have three and two axes`,
+      );
     requireFilled(context, x.shape, 'the input');
     requireFilled(context, weights.shape, 'the weights');
     context.unify(x.shape[2] as Dim, weights.shape[0] as Dim, 'features and rows of the weights');
@@ -321,7 +328,8 @@ const ATTENTION: OperatorSchema = {
     const sizes = node.optionalInts('qkv_hidden_sizes');
     const heads = node.int('num_heads');
     const values = sizes === undefined || sizes.length !== 3 ? dimFloorDivide(width, 3) : (sizes[2] as number);
-    if (heads < 1 || (isStatic(values) && values % heads !== 0)) context.fail(`the values do not divide into ${heads} heads`);
+    if (heads < 1 || (isStatic(values) && values % heads !== 0))
+      context.fail(`the values do not divide into ${heads} heads`);
     const past = context.inputs[4];
     const [batch, length] = x.shape as readonly [Dim, Dim, Dim];
     const shared = node.int('past_present_share_buffer') !== 0;
@@ -360,9 +368,13 @@ const MULTI_HEAD_ATTENTION: OperatorSchema = {
     const heads = context.node.int('num_heads');
     if (heads < 1) context.fail(`num_heads is ${heads}`);
     const [query, key, value] = [context.input(0), context.inputs[1], context.inputs[2]];
-    for (const operand of [query, key, value]) if (operand !== undefined) requireFilled(context, operand.shape, 'an operand');
+    for (const operand of [query, key, value])
+      if (operand !== undefined) requireFilled(context, operand.shape, 'an operand');
     const packed = query.rank === 5;
-    if (!packed && query.rank !== 3) context.fail(`the query ${shapeText(query.shape)} is neither [batch, length, features] nor packed [batch, length, heads, 3, size]`);
+    if (!packed && query.rank !== 3)
+      context.fail(
+        `the query ${shapeText(query.shape)} is neither [batch, length, features] nor packed [batch, length, heads, 3, size]`,
+      );
     const [batch, length] = query.shape as readonly [Dim, Dim, ...Dim[]];
     const width = packed ? dimMultiply(query.shape[2] as Dim, query.shape[4] as Dim) : (query.shape[2] as Dim);
     if (isStatic(width) && width % heads !== 0) context.fail(`${width} features do not divide into ${heads} heads`);
@@ -374,7 +386,11 @@ const MULTI_HEAD_ATTENTION: OperatorSchema = {
     // [batch, length, features], [batch, heads, length, size], or keys and values packed as [batch, length, heads, 2, size].
     const keys = key === undefined ? length : ((key.rank === 4 ? key.shape[2] : key.shape[1]) as Dim);
     const valueSize =
-      value === undefined ? size : value.rank === 4 ? (value.shape[3] as Dim) : dimFloorDivide(value.shape[2] as Dim, heads);
+      value === undefined
+        ? size
+        : value.rank === 4
+          ? (value.shape[3] as Dim)
+          : dimFloorDivide(value.shape[2] as Dim, heads);
     const past = context.inputs[6];
     const total = past === undefined ? keys : dimAdd(past.shape[2] as Dim, keys);
     const { dataType } = query;
@@ -421,7 +437,8 @@ const GROUP_QUERY_ATTENTION: OperatorSchema = {
     const { node } = context;
     const query = context.input(0);
     const [heads, groups] = [node.int('num_heads'), node.int('kv_num_heads')];
-    if (heads < 1 || groups < 1 || heads % groups !== 0) context.fail(`${heads} heads do not divide by ${groups} key and value heads`);
+    if (heads < 1 || groups < 1 || heads % groups !== 0)
+      context.fail(`${heads} heads do not divide by ${groups} key and value heads`);
     if (query.rank !== 3) context.fail(`the query ${shapeText(query.shape)} is not [batch, length, features]`);
     const [batch, length, width] = query.shape as readonly [Dim, Dim, Dim];
     for (const operand of context.inputs.slice(0, 3))
@@ -468,7 +485,9 @@ const ROTARY_EMBEDDING: OperatorSchema = {
   infer(context) {
     const [x, cos, sin] = [context.input(0), context.input(2), context.input(3)];
     if (x.rank !== 3 && x.rank !== 4)
-      context.fail(`the input ${shapeText(x.shape)} is neither [batch, length, features] nor [batch, heads, length, size]`);
+      context.fail(
+        `the input ${shapeText(x.shape)} is neither [batch, length, features] nor [batch, heads, length, size]`,
+      );
     if (cos.rank !== 2) context.fail(`the table ${shapeText(cos.shape)} is not [positions, size / 2]`);
     expectShape(context, sin, cos.shape, 'the table of sines');
     return [{ dataType: x.dataType, shape: x.shape }];

@@ -12,7 +12,8 @@ const STASH_TYPE = { kind: 'int', default: 1 } as const;
 
 /** One value per channel of `x` [batch, channels, ...]. */
 function checkPerChannel(context: InferenceContext, x: Tensor, indices: readonly number[]): void {
-  if (x.rank < 2) context.fail(`the input ${shapeText(x.shape)} has no channel axis`, 'It has to be [batch, channels, ...].');
+  if (x.rank < 2)
+    context.fail(`the input ${shapeText(x.shape)} has no channel axis`, 'It has to be [batch, channels, ...].');
   for (const index of indices) {
     const value = context.input(index);
     if (value.rank !== 1) context.fail(`input ${index} ${shapeText(value.shape)} must hold one value per channel`);
@@ -30,7 +31,11 @@ const BATCH_NORMALIZATION: OperatorSchema = {
     { name: 'input_mean', types: FLOATS, typeVariable: 'T2' },
     { name: 'input_var', types: FLOATS, typeVariable: 'T2' },
   ],
-  attributes: { epsilon: EPSILON, momentum: { kind: 'float', default: 0.9 }, training_mode: { kind: 'int', default: 0 } },
+  attributes: {
+    epsilon: EPSILON,
+    momentum: { kind: 'float', default: 0.9 },
+    training_mode: { kind: 'int', default: 0 },
+  },
   outputs: [1, 3],
   infer(context) {
     const x = context.input(0);
@@ -127,7 +132,8 @@ const GROUP_NORMALIZATION: OperatorSchema = {
   attributes: { num_groups: { kind: 'int', required: true }, epsilon: EPSILON, stash_type: STASH_TYPE },
   infer(context) {
     const x = context.input(0);
-    if (x.rank < 3) context.fail(`the input ${shapeText(x.shape)} has no spatial axis`, 'It has to be [batch, channels, ...sizes].');
+    if (x.rank < 3)
+      context.fail(`the input ${shapeText(x.shape)} has no spatial axis`, 'It has to be [batch, channels, ...sizes].');
     refuseEmpty(context, x.shape, 'the input');
     checkPerChannel(context, x, [1, 2]);
     const groups = context.node.int('num_groups');

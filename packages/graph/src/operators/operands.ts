@@ -11,4 +11,5 @@ export function integerList(graph: Graph, value: IntegerList | undefined): Tenso
 }
 
 /** A boolean option as the integer that ONNX attributes use. */
-export const flag = (value: boolean | undefined): number | undefined => (value === undefined ? undefined : Number(value));
+export const flag = (value: boolean | undefined): number | undefined =>
+  value === undefined ? undefined : Number(value);

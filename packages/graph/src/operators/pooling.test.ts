@@ -51,7 +51,13 @@ test('inferred shapes of windows are those of the runtime, and follow from symbo
         (graph, size) => {
           const x = graph.input('x', 'float32', [size('n'), 2, ...sizes.map((_, axis) => size(`d${axis}`))]);
           const { values, indices } = maxPoolWithIndices(x, options);
-          return [values, indices, maxPool(x, options), averagePool(x, { ...options, countIncludePad: true }), lpPool(x, options)];
+          return [
+            values,
+            indices,
+            maxPool(x, options),
+            averagePool(x, { ...options, countIncludePad: true }),
+            lpPool(x, options),
+          ];
         },
         { n: 2, ...Object.fromEntries(sizes.map((size, axis) => [`d${axis}`, size])) },
       );
@@ -88,7 +94,11 @@ describe('padding', () => {
     const x = graph.input('x', 'float32', [1, 1, 'length']);
     const y = maxPool(x, { kernelShape: [2], strides: [3], ceilMode: true });
     expect(shapeText(y.shape)).toMatch(/min\(/);
-    expect(shapeText(maxPool(graph.input('y', 'float32', [1, 1, 6]), { kernelShape: [1], strides: [5], ceilMode: true }).shape)).toBe('[1, 1, 2]');
+    expect(
+      shapeText(
+        maxPool(graph.input('y', 'float32', [1, 1, 6]), { kernelShape: [1], strides: [5], ceilMode: true }).shape,
+      ),
+    ).toBe('[1, 1, 2]');
   });
 
   test('SAME with a symbolic size is an expression of it', () => {
@@ -101,8 +111,12 @@ describe('padding', () => {
   test('errors', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [1, 1, 6, 6]);
-    expect(() => maxPool(x, { kernelShape: [2] })).toThrow(/kernel_shape \[2\] has 1 entries for the input \[1, 1, 6, 6\]/);
-    expect(() => maxPool(x, { kernelShape: [2, 2], pads: [2, 0, 0, 0] })).toThrow(/padding 2 is not smaller than the kernel size 2/);
+    expect(() => maxPool(x, { kernelShape: [2] })).toThrow(
+      /kernel_shape \[2\] has 1 entries for the input \[1, 1, 6, 6\]/,
+    );
+    expect(() => maxPool(x, { kernelShape: [2, 2], pads: [2, 0, 0, 0] })).toThrow(
+      /padding 2 is not smaller than the kernel size 2/,
+    );
     expect(() => maxPool(x, { kernelShape: [9, 2] })).toThrow(/spans 9 elements/);
     expect(() => maxPool(x, { kernelShape: [0, 2] })).toThrow(/kernel \[0, 2\] is empty/);
     expect(() => globalMaxPool(graph.input('y', 'float32', [1, 2]))).toThrow(/has no spatial axis/);

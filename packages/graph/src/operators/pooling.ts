@@ -1,5 +1,5 @@
 import { apply, applyNode } from '../apply.js';
-import { dimAdd, dimMultiply, dimSubtract, dimText, isStatic, type Dim } from '../dimension.js';
+import { dimAdd, dimMultiply, dimSubtract, dimText, type Dim } from '../dimension.js';
 import type { Node } from '../node.js';
 import type { AttributeSchema, InferenceContext, OperatorSchema } from '../schema.js';
 import { shapeText, type Shape } from '../shape.js';
@@ -43,7 +43,8 @@ function pooled(context: InferenceContext): Shape {
   if (window.autoPad === 'NOTSET')
     kernel.forEach((size, axis) => {
       for (const padding of [window.padsBegin[axis], window.padsEnd[axis]] as number[])
-        if (padding >= size) fail(`padding ${padding} is not smaller than the kernel size ${size}`, 'A window would see padding only.');
+        if (padding >= size)
+          fail(`padding ${padding} is not smaller than the kernel size ${size}`, 'A window would see padding only.');
     });
   const output = windowOutput(spatial, window, node.int('ceil_mode') !== 0, fail);
   return [...x.shape.slice(0, 2), ...output];
@@ -66,7 +67,11 @@ const MAX_POOL: OperatorSchema = {
   },
 };
 
-const pooling = (type: string, since: number, attributes: Readonly<Record<string, AttributeSchema>>): OperatorSchema => ({
+const pooling = (
+  type: string,
+  since: number,
+  attributes: Readonly<Record<string, AttributeSchema>>,
+): OperatorSchema => ({
   type,
   since,
   inputs: X,
@@ -77,7 +82,11 @@ const pooling = (type: string, since: number, attributes: Readonly<Record<string
 const AVERAGE_POOL = pooling('AveragePool', 19, { count_include_pad: { kind: 'int', default: 0 } });
 const LP_POOL = pooling('LpPool', 18, { p: { kind: 'int', default: 2 } });
 
-const globalPooling = (type: string, since: number, attributes: Readonly<Record<string, AttributeSchema>>): OperatorSchema => ({
+const globalPooling = (
+  type: string,
+  since: number,
+  attributes: Readonly<Record<string, AttributeSchema>>,
+): OperatorSchema => ({
   type,
   since,
   inputs: X,
@@ -111,13 +120,17 @@ const MAX_UNPOOL: OperatorSchema = {
     x.shape.forEach((dim, axis) => context.unify(dim, indices.shape[axis] as Dim, `values and indices, axis ${axis}`));
     const spatial = spatialShape(x.shape, fail);
     const kernel = context.node.ints('kernel_shape');
-    if (kernel.length !== spatial.length) context.fail(`kernel_shape has ${kernel.length} entries for ${shapeText(x.shape)}`);
+    if (kernel.length !== spatial.length)
+      context.fail(`kernel_shape has ${kernel.length} entries for ${shapeText(x.shape)}`);
     const strides = axisList(context.node, 'strides', spatial.length, 1, 1, fail);
     const pads = axisList(context.node, 'pads', 2 * spatial.length, 0, 0, fail);
     if (context.inputs[2] !== undefined) {
       const wanted = context.elements(2);
       if (wanted !== undefined && wanted.length !== x.rank)
-        context.fail(`output_shape has ${wanted.length} entries for ${shapeText(x.shape)}`, 'It holds the full shape, batch and channels included.');
+        context.fail(
+          `output_shape has ${wanted.length} entries for ${shapeText(x.shape)}`,
+          'It holds the full shape, batch and channels included.',
+        );
       return [{ dataType: x.dataType, shape: wanted ?? x.shape.map(() => context.unknownDim('unpooled')) }];
     }
     const sizes = spatial.map((size, axis) =>
@@ -142,7 +155,9 @@ const MAX_ROI_POOL: OperatorSchema = {
     const [x, rois] = [context.input(0), context.input(1)];
     const size = context.node.ints('pooled_shape');
     if (x.rank !== 4 || rois.rank !== 2 || size.length !== 2)
-      context.fail(`it needs an image [N, C, H, W], regions [count, 5] and two sizes, not ${shapeText(x.shape)} and ${shapeText(rois.shape)}`);
+      context.fail(
+        `it needs an image [N, C, H, W], regions [count, 5] and two sizes, not ${shapeText(x.shape)} and ${shapeText(rois.shape)}`,
+      );
     requireFilled(context, x.shape, 'the input');
     context.unify(5, rois.shape[1] as Dim, 'numbers per region');
     return [{ dataType: x.dataType, shape: [rois.shape[0] as Dim, x.shape[1] as Dim, ...size] }];
@@ -158,7 +173,11 @@ const ROI_ALIGN: OperatorSchema = {
     { name: 'batch_indices', types: ['int64'] },
   ],
   attributes: {
-    coordinate_transformation_mode: { kind: 'string', default: 'half_pixel', values: ['half_pixel', 'output_half_pixel'] },
+    coordinate_transformation_mode: {
+      kind: 'string',
+      default: 'half_pixel',
+      values: ['half_pixel', 'output_half_pixel'],
+    },
     mode: { kind: 'string', default: 'avg', values: ['avg', 'max'] },
     output_height: { kind: 'int', default: 1 },
     output_width: { kind: 'int', default: 1 },
@@ -168,7 +187,9 @@ const ROI_ALIGN: OperatorSchema = {
   infer(context) {
     const [x, rois, batch] = [context.input(0), context.input(1), context.input(2)];
     if (x.rank !== 4 || rois.rank !== 2 || batch.rank !== 1)
-      context.fail(`it needs [N, C, H, W], [count, 4] and [count], not ${[x, rois, batch].map(({ shape }) => shapeText(shape)).join(', ')}`);
+      context.fail(
+        `it needs [N, C, H, W], [count, 4] and [count], not ${[x, rois, batch].map(({ shape }) => shapeText(shape)).join(', ')}`,
+      );
     requireFilled(context, x.shape, 'the input');
     context.unify(4, rois.shape[1] as Dim, 'numbers per region');
     const count = context.unify(rois.shape[0] as Dim, batch.shape[0] as Dim, 'number of regions');
@@ -218,11 +239,15 @@ const maxPoolAttributes = (x: Tensor, options: MaxPoolOptions) => ({
 });
 
 /** Maximum of every window of `x` [batch, channels, ...sizes]. Padding never wins. */
-export const maxPool = (x: Tensor, options: MaxPoolOptions): Tensor => apply(MAX_POOL, [x], maxPoolAttributes(x, options));
+export const maxPool = (x: Tensor, options: MaxPoolOptions): Tensor =>
+  apply(MAX_POOL, [x], maxPoolAttributes(x, options));
 
 /** {@link maxPool} with the flat index of each maximum in `x` (int64), as {@link maxUnpool} takes it. */
 export function maxPoolWithIndices(x: Tensor, options: MaxPoolOptions): { values: Tensor; indices: Tensor } {
-  const [values, indices] = applyNode(MAX_POOL, [x], maxPoolAttributes(x, options), { outputs: 2 }).outputs as [Tensor, Tensor];
+  const [values, indices] = applyNode(MAX_POOL, [x], maxPoolAttributes(x, options), { outputs: 2 }).outputs as [
+    Tensor,
+    Tensor,
+  ];
   return { values, indices };
 }
 
@@ -260,7 +285,8 @@ export const maxRoiPool = (
   x: Tensor,
   regions: Tensor,
   options: { readonly pooledShape: readonly [number, number]; readonly spatialScale?: number },
-): Tensor => apply(MAX_ROI_POOL, [x, regions], { pooled_shape: options.pooledShape, spatial_scale: options.spatialScale });
+): Tensor =>
+  apply(MAX_ROI_POOL, [x, regions], { pooled_shape: options.pooledShape, spatial_scale: options.spatialScale });
 
 export interface RoiAlignOptions {
   readonly outputHeight?: number;

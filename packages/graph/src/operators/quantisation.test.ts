@@ -9,7 +9,9 @@ test('one scale, one per element of an axis, one per block', async () => {
     (graph, size) => {
       const x = graph.input('x', 'float32', [size('n'), 2, 7]);
       const tenth = graph.constant(0.1);
-      const types = (['uint8', 'int8', 'int16', 'uint16'] as const).map((dataType) => quantizeLinear(x, tenth, { dataType }));
+      const types = (['uint8', 'int8', 'int16', 'uint16'] as const).map((dataType) =>
+        quantizeLinear(x, tenth, { dataType }),
+      );
       const packed = dequantizeLinear(quantizeLinear(x, tenth, { dataType: 'int4' }), tenth);
       const scales = graph.input('scales', 'float32', [2]);
       const perChannel = quantizeLinear(x, scales, { axis: -2, zeroPoint: graph.constant(emptyTensor('int8', [2])) });
@@ -40,8 +42,12 @@ test('errors', () => {
   expect(() => quantizeLinear(x, three)).toThrow(/axis 1 of \[n, 6\] and scale: 6 and 3 differ/);
   expect(() => quantizeLinear(x, three, { axis: 2 })).toThrow(/axis 2 is out of range/);
   expect(() => quantizeLinear(x, three, { axis: 1, blockSize: 2 })).toThrow(/differ in rank/);
-  expect(() => quantizeLinear(x, graph.input('five', 'float32', [1, 5]), { blockSize: 2 })).toThrow(/blocks and scales, axis 1: 3 and 5 differ/);
+  expect(() => quantizeLinear(x, graph.input('five', 'float32', [1, 5]), { blockSize: 2 })).toThrow(
+    /blocks and scales, axis 1: 3 and 5 differ/,
+  );
   const zeroPoint = graph.constant(0, 'int8');
-  expect(() => quantizeLinear(x, graph.constant(1), { zeroPoint, dataType: 'uint8' })).toThrow(/output_dtype is uint8 and the zero point int8/);
+  expect(() => quantizeLinear(x, graph.constant(1), { zeroPoint, dataType: 'uint8' })).toThrow(
+    /output_dtype is uint8 and the zero point int8/,
+  );
   expect(() => dequantizeLinear(x, graph.constant(1))).toThrow(/"x"\) is float32/);
 });

@@ -16,7 +16,9 @@ function checkGranularity(context: InferenceContext): void {
   if (zeroPoint !== undefined) {
     if (zeroPoint.rank !== scale.rank)
       context.fail(`scale ${shapeText(scale.shape)} and zero point ${shapeText(zeroPoint.shape)} differ in shape`);
-    scale.shape.forEach((dim, axis) => context.unify(dim, zeroPoint.shape[axis] as Dim, `scale and zero point, axis ${axis}`));
+    scale.shape.forEach((dim, axis) =>
+      context.unify(dim, zeroPoint.shape[axis] as Dim, `scale and zero point, axis ${axis}`),
+    );
   }
   const block = context.node.int('block_size');
   if (block < 0) context.fail(`block_size is ${block}`);
@@ -25,7 +27,8 @@ function checkGranularity(context: InferenceContext): void {
   if (given < -x.rank || given >= x.rank) context.fail(`axis ${given} is out of range for ${shapeText(x.shape)}`);
   const axis = given < 0 ? given + x.rank : given;
   if (block === 0) {
-    if (scale.rank !== 1) context.fail(`the scale ${shapeText(scale.shape)} is neither one value nor one per element of an axis`);
+    if (scale.rank !== 1)
+      context.fail(`the scale ${shapeText(scale.shape)} is neither one value nor one per element of an axis`);
     context.unify(x.shape[axis] as Dim, scale.shape[0] as Dim, `axis ${axis} of ${shapeText(x.shape)} and scale`);
     return;
   }
@@ -33,7 +36,11 @@ function checkGranularity(context: InferenceContext): void {
   if (scale.rank !== x.rank)
     context.fail(`block scales ${shapeText(scale.shape)} differ in rank from ${shapeText(x.shape)}`);
   x.shape.forEach((dim, at) =>
-    context.unify(at === axis ? dimCeilDivide(dim, block) : dim, scale.shape[at] as Dim, `blocks and scales, axis ${at}`),
+    context.unify(
+      at === axis ? dimCeilDivide(dim, block) : dim,
+      scale.shape[at] as Dim,
+      `blocks and scales, axis ${at}`,
+    ),
   );
 }
 

@@ -23,7 +23,11 @@ test('inferred shapes of all cells are those of the runtime, and follow from sym
         const x = graph.input('x', 'float32', [size('time'), size('n'), features]);
         const state = graph.input('state', 'float32', [directions, size('n'), hidden]);
         const results: Tensor[] = [];
-        for (const [gates, cell] of [[4, 'lstm'], [3, 'gru'], [1, 'rnn']] as const) {
+        for (const [gates, cell] of [
+          [4, 'lstm'],
+          [3, 'gru'],
+          [1, 'rnn'],
+        ] as const) {
           const inner = (name: string, shape: readonly number[]) => graph.input(`${cell}_${name}`, 'float32', shape);
           const w = inner('w', [directions, gates * hidden, features]);
           const r = inner('r', [directions, gates * hidden, hidden]);
@@ -31,7 +35,11 @@ test('inferred shapes of all cells are those of the runtime, and follow from sym
           const common = { direction, bias, initialHidden: withState ? state : undefined };
           const made =
             cell === 'lstm'
-              ? lstm(x, w, r, { ...common, initialCell: withState ? state : undefined, peepholes: inner('p', [directions, 3 * hidden]) })
+              ? lstm(x, w, r, {
+                  ...common,
+                  initialCell: withState ? state : undefined,
+                  peepholes: inner('p', [directions, 3 * hidden]),
+                })
               : cell === 'gru'
                 ? gru(x, w, r, { ...common, linearBeforeReset: withBias })
                 : rnn(x, w, r, common);
@@ -50,10 +58,18 @@ test('batch first, and which input is wrong', () => {
   const w = graph.input('w', 'float32', [1, 20, 3]);
   const r = graph.input('r', 'float32', [1, 20, 5]);
   const { sequence, hidden, cell } = lstm(x, w, r, { batchFirst: true });
-  expect([sequence, hidden, cell].map(({ shape }) => shapeText(shape))).toEqual(['[n, time, 1, 5]', '[n, 1, 5]', '[n, 1, 5]']);
+  expect([sequence, hidden, cell].map(({ shape }) => shapeText(shape))).toEqual([
+    '[n, time, 1, 5]',
+    '[n, 1, 5]',
+    '[n, 1, 5]',
+  ]);
   expect(() => gru(x, w, r)).toThrow(/axis 1 of W \[1, 20, 3\]: 15 and 20 differ/);
   expect(() => lstm(x, w, r, { direction: 'bidirectional' })).toThrow(/axis 0 of W \[1, 20, 3\]: 2 and 1 differ/);
-  expect(() => lstm(x, w, r, { bias: graph.input('b', 'float32', [1, 20]) })).toThrow(/axis 1 of B \[1, 20\]: 40 and 20 differ/);
+  expect(() => lstm(x, w, r, { bias: graph.input('b', 'float32', [1, 20]) })).toThrow(
+    /axis 1 of B \[1, 20\]: 40 and 20 differ/,
+  );
   expect(() => lstm(x, w, r, { activations: ['Tanh'] })).toThrow(/1 activations, not 3/);
-  expect(() => lstm(graph.input('y', 'float32', ['n', 3]), w, r)).toThrow(/the input \[n, 3\] is not three-dimensional/);
+  expect(() => lstm(graph.input('y', 'float32', ['n', 3]), w, r)).toThrow(
+    /the input \[n, 3\] is not three-dimensional/,
+  );
 });

@@ -33,7 +33,11 @@ function expectInput(context: InferenceContext, index: number, what: string, exp
 function cellShapes(context: InferenceContext, cell: Cell): { readonly sequence: Shape; readonly state: Shape } {
   const { node } = context;
   const [x, w, r] = [context.input(0), context.input(1), context.input(2)];
-  for (const [value, what] of [[x, 'the input'], [w, 'W'], [r, 'R']] as const) {
+  for (const [value, what] of [
+    [x, 'the input'],
+    [w, 'W'],
+    [r, 'R'],
+  ] as const) {
     if (value.rank !== 3) context.fail(`${what} ${shapeText(value.shape)} is not three-dimensional`);
     requireFilled(context, value.shape, what);
   }

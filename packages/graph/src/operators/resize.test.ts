@@ -11,7 +11,13 @@ describe('resize', () => {
       h: fc.integer({ min: 2, max: 9 }),
       w: fc.integer({ min: 2, max: 9 }),
       mode: fc.constantFrom('nearest', 'linear', 'cubic'),
-      coordinateTransformationMode: fc.constantFrom('half_pixel', 'half_pixel_symmetric', 'pytorch_half_pixel', 'align_corners', 'asymmetric'),
+      coordinateTransformationMode: fc.constantFrom(
+        'half_pixel',
+        'half_pixel_symmetric',
+        'pytorch_half_pixel',
+        'align_corners',
+        'asymmetric',
+      ),
       nearestMode: fc.constantFrom('round_prefer_floor', 'round_prefer_ceil', 'floor', 'ceil'),
       target: fc.oneof(
         fc.record({ sizes: fc.tuple(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 12 })) }),
@@ -21,7 +27,9 @@ describe('resize', () => {
     await fc.assert(
       fc.asyncProperty(cases, async ({ h, w, target, ...modes }) => {
         await expectRuntimeTypes(
-          (graph, size) => [resize(graph.input('x', 'float32', [1, 2, size('h'), size('w')]), { ...modes, ...target, axes: [2, -1] })],
+          (graph, size) => [
+            resize(graph.input('x', 'float32', [1, 2, size('h'), size('w')]), { ...modes, ...target, axes: [2, -1] }),
+          ],
           { h, w },
         );
       }),
@@ -34,7 +42,9 @@ describe('resize', () => {
       h: fc.integer({ min: 2, max: 40 }),
       w: fc.integer({ min: 2, max: 40 }),
       options: fc.oneof<fc.Arbitrary<ResizeOptions>[]>(
-        fc.record({ scales: fc.tuple(fc.double({ min: 0.5, max: 3, noNaN: true }), fc.constantFrom(0.7, 1.1, 2.3, 1 / 3 + 0.5)) }),
+        fc.record({
+          scales: fc.tuple(fc.double({ min: 0.5, max: 3, noNaN: true }), fc.constantFrom(0.7, 1.1, 2.3, 1 / 3 + 0.5)),
+        }),
         fc.record({
           sizes: fc.tuple(fc.integer({ min: 2, max: 60 }), fc.integer({ min: 2, max: 60 })),
           keepAspectRatioPolicy: fc.constantFrom('not_larger', 'not_smaller'),
@@ -44,7 +54,13 @@ describe('resize', () => {
     await fc.assert(
       fc.asyncProperty(cases, async ({ h, w, options }) => {
         await expectRuntimeTypes(
-          (graph, size) => [resize(graph.input('x', 'float32', [1, 1, size('h'), size('w')]), { ...options, axes: [2, 3], mode: 'linear' })],
+          (graph, size) => [
+            resize(graph.input('x', 'float32', [1, 1, size('h'), size('w')]), {
+              ...options,
+              axes: [2, 3],
+              mode: 'linear',
+            }),
+          ],
           { h, w },
           { symbolic: false },
         );
@@ -87,7 +103,9 @@ describe('resize', () => {
     expect(() => resize(x, { sizes: [2, 0], axes: [2, 3] })).toThrow(/a size is 0/);
     expect(() => resize(x, { scales: [2, -1], axes: [2, 3] })).toThrow(/a scale is -1/);
     expect(() => resize(x, { sizes: [2], axes: [4] })).toThrow(/axis 4 is out of range/);
-    expect(() => resize(x, { sizes: [2, 2], axes: [2, 3], coordinateTransformationMode: 'tf_crop_and_resize' })).toThrow(/needs a region/);
+    expect(() =>
+      resize(x, { sizes: [2, 2], axes: [2, 3], coordinateTransformationMode: 'tf_crop_and_resize' }),
+    ).toThrow(/needs a region/);
   });
 });
 
@@ -105,7 +123,9 @@ test('grids', async () => {
   );
   const graph = new Graph();
   const x = graph.input('x', 'float32', [2, 1, 4, 4]);
-  expect(() => gridSample(x, graph.input('a', 'float32', [2, 3, 3, 3]))).toThrow(/coordinates per point: 2 and 3 differ/);
+  expect(() => gridSample(x, graph.input('a', 'float32', [2, 3, 3, 3]))).toThrow(
+    /coordinates per point: 2 and 3 differ/,
+  );
   expect(() => gridSample(x, graph.input('b', 'float32', [2, 3, 2]))).toThrow(/do not fit/);
   expect(() => affineGrid(graph.input('c', 'float32', [2, 4, 5]), [2, 1, 3, 3])).toThrow(/neither 2 nor 3 rows/);
 });

@@ -68,7 +68,9 @@ function resizedShape(context: InferenceContext, x: Tensor): Shape {
       if (target === undefined) shape[axis] = context.unknownDim('resized');
       else if (isStatic(target) && target < 1) context.fail(`a size is ${target}`);
       else if (ratio === 'stretch') shape[axis] = target;
-      else shape[axis] = ratio !== undefined && isStatic(size) ? Math.round(Math.fround(ratio * size)) : context.unknownDim('resized');
+      else
+        shape[axis] =
+          ratio !== undefined && isStatic(size) ? Math.round(Math.fround(ratio * size)) : context.unknownDim('resized');
     });
     return shape;
   }
@@ -168,11 +170,15 @@ const AFFINE_GRID: OperatorSchema = {
     const theta = context.input(0);
     if (theta.rank !== 3) context.fail(`the matrices ${shapeText(theta.shape)} are not [batch, 2, 3] or [batch, 3, 4]`);
     const rows = theta.shape[1];
-    const axes = rows === 2 || rows === 3 ? rows : context.fail(`the matrices ${shapeText(theta.shape)} have neither 2 nor 3 rows`);
+    const axes =
+      rows === 2 || rows === 3
+        ? rows
+        : context.fail(`the matrices ${shapeText(theta.shape)} have neither 2 nor 3 rows`);
     context.unify(axes + 1, theta.shape[2] as Dim, 'columns of the matrices');
     context.unify(axes + 2, context.input(1).shape[0] ?? 1, 'length of size');
     const size = context.elements(1);
-    const batch = size === undefined ? (theta.shape[0] as Dim) : context.unify(theta.shape[0] as Dim, size[0] as Dim, 'batch');
+    const batch =
+      size === undefined ? (theta.shape[0] as Dim) : context.unify(theta.shape[0] as Dim, size[0] as Dim, 'batch');
     const spatial = size?.slice(2) ?? Array.from({ length: axes }, () => context.unknownDim('grid'));
     return [{ dataType: theta.dataType, shape: [batch, ...spatial, axes] }];
   },
@@ -214,21 +220,17 @@ function floats(x: Tensor, values: readonly number[] | Tensor | undefined): Tens
 
 /** Interpolate `x` to other sizes. */
 export const resize = (x: Tensor, options: ResizeOptions): Tensor =>
-  apply(
-    RESIZE,
-    [x, floats(x, options.region), floats(x, options.scales), integerList(x.graph, options.sizes)],
-    {
-      axes: options.axes,
-      mode: options.mode,
-      coordinate_transformation_mode: options.coordinateTransformationMode,
-      nearest_mode: options.nearestMode,
-      cubic_coeff_a: options.cubicCoefficient,
-      exclude_outside: flag(options.excludeOutside),
-      extrapolation_value: options.extrapolationValue,
-      antialias: flag(options.antialias),
-      keep_aspect_ratio_policy: options.keepAspectRatioPolicy,
-    },
-  );
+  apply(RESIZE, [x, floats(x, options.region), floats(x, options.scales), integerList(x.graph, options.sizes)], {
+    axes: options.axes,
+    mode: options.mode,
+    coordinate_transformation_mode: options.coordinateTransformationMode,
+    nearest_mode: options.nearestMode,
+    cubic_coeff_a: options.cubicCoefficient,
+    exclude_outside: flag(options.excludeOutside),
+    extrapolation_value: options.extrapolationValue,
+    antialias: flag(options.antialias),
+    keep_aspect_ratio_policy: options.keepAspectRatioPolicy,
+  });
 
 export interface GridSampleOptions {
   readonly mode?: 'linear' | 'nearest' | 'cubic';
@@ -249,5 +251,8 @@ export const gridSample = (x: Tensor, grid: Tensor, options: GridSampleOptions =
   });
 
 /** Grid for {@link gridSample} from affine matrices [batch, 2, 3] or [batch, 3, 4]; `size` is [batch, channels, ...sizes]. */
-export const affineGrid = (theta: Tensor, size: IntegerList, options: { readonly alignCorners?: boolean } = {}): Tensor =>
-  apply(AFFINE_GRID, [theta, integerList(theta.graph, size)], { align_corners: flag(options.alignCorners) });
+export const affineGrid = (
+  theta: Tensor,
+  size: IntegerList,
+  options: { readonly alignCorners?: boolean } = {},
+): Tensor => apply(AFFINE_GRID, [theta, integerList(theta.graph, size)], { align_corners: flag(options.alignCorners) });

@@ -36,6 +36,8 @@ test('symbolic lengths and errors', () => {
   expect(() => dft(graph.input('y', 'float32', [1, 5, 3]))).toThrow(/neither 1 \(real\) nor 2 \(complex\)/);
   expect(() => stft(x, { frameStep: 0, frameLength: 4 })).toThrow(/the frame step is 0/);
   expect(() => stft(x, { frameStep: 1 })).toThrow(/neither a window nor a frame length/);
-  expect(() => stft(graph.input('s', 'float32', [1, 3, 1]), { frameStep: 1, frameLength: 4 })).toThrow(/shorter than one frame/);
+  expect(() => stft(graph.input('s', 'float32', [1, 3, 1]), { frameStep: 1, frameLength: 4 })).toThrow(
+    /shorter than one frame/,
+  );
   expect(() => hannWindow(graph.constant(0, 'int64'))).toThrow(/the size of the window is 0/);
 });

@@ -27,20 +27,25 @@ const DFT: OperatorSchema = {
   attributes: { inverse: { kind: 'int', default: 0 }, onesided: { kind: 'int', default: 0 } },
   infer(context) {
     const x = context.input(0);
-    if (x.rank < 2) context.fail(`the signal ${shapeText(x.shape)} has no axis before the one of real and imaginary parts`);
+    if (x.rank < 2)
+      context.fail(`the signal ${shapeText(x.shape)} has no axis before the one of real and imaginary parts`);
     requireFilled(context, x.shape, 'the signal');
     const parts = x.shape[x.rank - 1] as Dim;
     if (isStatic(parts) && parts !== 1 && parts !== 2)
       context.fail(`the last axis of ${shapeText(x.shape)} is neither 1 (real) nor 2 (complex)`);
     const given = context.inputs[2] === undefined ? -2 : Number(context.staticElements(2, 'the axis')[0]);
     if (given < -x.rank || given >= x.rank || given === -1 || given === x.rank - 1)
-      context.fail(`axis ${given} is no signal axis of ${shapeText(x.shape)}`, 'The last axis holds real and imaginary parts.');
+      context.fail(
+        `axis ${given} is no signal axis of ${shapeText(x.shape)}`,
+        'The last axis holds real and imaginary parts.',
+      );
     const axis = given < 0 ? given + x.rank : given;
     const [inverse, oneSided] = [context.node.int('inverse') !== 0, context.node.int('onesided') !== 0];
     const shape = [...x.shape];
     const length = context.inputs[1] === undefined ? (x.shape[axis] as Dim) : scalarOf(context, 1, 'length');
     if (isStatic(length) && length < 1) context.fail(`the length of the transform is ${length}`);
-    if (inverse && oneSided) context.fail('a one-sided inverse transform is not supported', 'Mirror the spectrum first.');
+    if (inverse && oneSided)
+      context.fail('a one-sided inverse transform is not supported', 'Mirror the spectrum first.');
     shape[axis] = frequencies(length, oneSided);
     shape[x.rank - 1] = 2;
     return [{ dataType: x.dataType, shape }];
@@ -62,8 +67,10 @@ const STFT: OperatorSchema = {
     if (signal.rank !== 3) context.fail(`the signal ${shapeText(signal.shape)} is not [batch, length, 1 or 2]`);
     requireFilled(context, signal.shape, 'the signal');
     const window = context.inputs[2];
-    if (window !== undefined && window.rank !== 1) context.fail(`the window ${shapeText(window.shape)} is not one-dimensional`);
-    if (window === undefined && context.inputs[3] === undefined) context.fail('it has neither a window nor a frame length');
+    if (window !== undefined && window.rank !== 1)
+      context.fail(`the window ${shapeText(window.shape)} is not one-dimensional`);
+    if (window === undefined && context.inputs[3] === undefined)
+      context.fail('it has neither a window nor a frame length');
     const length = context.inputs[3] === undefined ? (window?.shape[0] as Dim) : scalarOf(context, 3, 'frame');
     if (window !== undefined) context.unify(length, window.shape[0] as Dim, 'frame length and window');
     const step = scalarOf(context, 1, 'step');
@@ -116,7 +123,10 @@ const MEL_WEIGHT_MATRIX: OperatorSchema = {
   attributes: { output_datatype: { kind: 'int', default: 1 } },
   infer(context) {
     const [bins, length] = [scalarOf(context, 0, 'bins'), scalarOf(context, 1, 'length')];
-    for (const [value, what] of [[bins, 'number of bins'], [length, 'length of the transform']] as const)
+    for (const [value, what] of [
+      [bins, 'number of bins'],
+      [length, 'length of the transform'],
+    ] as const)
       if (isStatic(value) && value < 1) context.fail(`the ${what} is ${value}`);
     const edges = [context.inputs[3]?.constant, context.inputs[4]?.constant].map((value) =>
       value === undefined ? undefined : readElement(value, 0),

@@ -103,7 +103,10 @@ export function axisList(
   // Exporters write [] for "default".
   if (values === undefined || values.length === 0) return new Array<number>(length).fill(otherwise);
   if (values.length !== length)
-    return fail(`${name} [${values.join(', ')}] has ${values.length} entries, not ${length}`, 'Give one per spatial axis (pads: two).');
+    return fail(
+      `${name} [${values.join(', ')}] has ${values.length} entries, not ${length}`,
+      'Give one per spatial axis (pads: two).',
+    );
   const bad = values.find((value) => !Number.isSafeInteger(value) || value < least);
   return bad === undefined ? values : fail(`${name} holds ${bad}`, `Use integers of at least ${least}.`);
 }
@@ -116,7 +119,8 @@ export function spatialShape(shape: Shape, fail: Fail): Shape {
 }
 
 /** Elements that a dilated kernel spans. */
-export const spannedBy = (kernel: Dim, dilation: number): Dim => dimAdd(dimMultiply(dimSubtract(kernel, 1), dilation), 1);
+export const spannedBy = (kernel: Dim, dilation: number): Dim =>
+  dimAdd(dimMultiply(dimSubtract(kernel, 1), dilation), 1);
 
 /** Split padding; the odd element goes to the end for SAME_UPPER and to the begin for SAME_LOWER. */
 export function splitPadding(total: Dim, autoPad: AutoPad): readonly [Dim, Dim] {
@@ -136,7 +140,10 @@ export function resolveWindow(node: Node, spatial: Shape, kernelShape: readonly 
   const autoPad = node.string('auto_pad') as AutoPad;
   const pads = axisList(node, 'pads', 2 * axes, 0, 0, fail);
   if (isSame(autoPad) && dilations.some((dilation) => dilation !== 1))
-    fail(`auto_pad ${autoPad} does not go with dilations`, 'Give the padding with pads: ONNX Runtime knows no dilated SAME.');
+    fail(
+      `auto_pad ${autoPad} does not go with dilations`,
+      'Give the padding with pads: ONNX Runtime knows no dilated SAME.',
+    );
   const resolved = spatial.map((size, axis): readonly [Dim, Dim] => {
     if (autoPad === 'NOTSET') return [pads[axis] as number, pads[axis + axes] as number];
     if (autoPad === 'VALID') return [0, 0];

@@ -61,7 +61,9 @@ export async function expectRuntimeTypes(
     interOpNumThreads: 1,
   });
   try {
-    const results = await session.run(Object.fromEntries(graph.inputs.map((input) => [input.name, randomInput(input)])));
+    const results = await session.run(
+      Object.fromEntries(graph.inputs.map((input) => [input.name, randomInput(input)])),
+    );
     const actual = outputs.map(({ name }) => {
       const result = results[name];
       return result === undefined ? 'nothing' : typeText(result.type, result.dims);
