@@ -213,10 +213,7 @@ const DEFORM_CONV: OperatorSchema = {
   infer(context) {
     const x = context.input(0);
     const shape = convolvedShape(context, x, context.input(1), context.inputs[3]);
-    const positions = context
-      .input(1)
-      .shape.slice(2)
-      .reduce<Dim>(dimMultiply, 1);
+    const positions = context.input(1).shape.slice(2).reduce<Dim>(dimMultiply, 1);
     const offsets = dimMultiply(positions, context.node.int('offset_group'));
     const check = (value: Tensor | undefined, channels: Dim, what: string): void => {
       if (value === undefined) return;

@@ -42,7 +42,7 @@ test('FusedMatMul with every transposition of matrices and batches', async () =>
     await expectRuntimeTypes(
       (graph, size) => {
         const operand = (name: string, rows: Dim, columns: Dim, transposed: boolean, batched: boolean): Tensor => {
-          const [first, last] = (transposed ? [columns, rows] : [rows, columns]);
+          const [first, last] = transposed ? [columns, rows] : [rows, columns];
           return graph.input(name, 'float32', batched ? [first, size('batch'), last] : [size('batch'), first, last]);
         };
         const a = operand('a', size('rows'), size('inner'), transposeA, transposeBatchA);
