@@ -1,105 +1,58 @@
-import { RandomStream, type Batch, type DrawContext, type JsonValue, type Sampler } from '@updraft/core';
-import type { TensorData } from '@updraft/graph';
-import { batchBuffers, batchColumns, gather, type Dataset } from './dataset.js';
+import type { Batch, DrawContext, JsonValue, Sampler } from '@updraft/core';
+import { BatchCursor, isBatchPosition, type BatchOptions } from './batches.js';
+import { batchColumns, type Dataset } from './dataset.js';
 import { DataError } from './errors.js';
 
-export interface ShuffledOptions {
-  readonly batchSize: number;
-  /** Seed of the order; every epoch has an order of its own. Default 0. */
+export interface ShuffledOptions extends Omit<BatchOptions, 'shuffle'> {
+  /** Seed of the order. Default: drawn from the seed of the run, and stored with the position. */
   readonly seed?: number;
-  /** Leave out the last, smaller batch of an epoch. Default: true, so that all batches have one size. */
-  readonly dropLast?: boolean;
-  /** Passes over the data; default: no end. */
-  readonly epochs?: number;
-  /** Change a batch after it was read (augmentation). */
-  readonly transform?: (columns: Record<string, TensorData>, random: RandomStream) => void;
 }
 
-interface Position {
-  readonly epoch: number;
-  readonly batch: number;
-}
-
-const isPosition = (value: unknown): value is Position =>
-  typeof value === 'object' &&
-  value !== null &&
-  Number.isSafeInteger((value as Position).epoch) &&
-  Number.isSafeInteger((value as Position).batch);
-
-/** Buffers that are in use at most: one in the running step, one being filled ahead of it. */
-const RING = 3;
-
-/**
- * Batches in a new random order every epoch. The state is a position: the order follows from the seed and the epoch.
- * Buffers are reused once a batch is released, so that no step allocates.
- */
-class ShuffledSampler implements Sampler {
+/** A cursor as a sampler: what is drawn next is what comes next in the order. */
+class CursorSampler implements Sampler {
   readonly columns: Sampler['columns'];
   readonly batchesPerEpoch: number;
-  #position: Position = { epoch: 0, batch: 0 };
-  #order: Uint32Array | undefined;
-  readonly #free = new Map<number, Record<string, TensorData>[]>();
+  #cursor: BatchCursor;
+  #seeded: boolean;
 
   constructor(
     readonly dataset: Dataset,
-    readonly options: ShuffledOptions,
-    readonly shuffles: boolean,
+    readonly options: BatchOptions,
   ) {
-    const { batchSize, dropLast = true } = options;
-    if (!Number.isInteger(batchSize) || batchSize < 1 || (dropLast && batchSize > dataset.length))
-      throw new DataError(`The batch size is ${batchSize} for ${dataset.length} examples.`, {
-        hint: 'Give an integer between 1 and the number of examples.',
-      });
     this.columns = batchColumns(dataset);
-    this.batchesPerEpoch = dropLast ? Math.floor(dataset.length / batchSize) : Math.ceil(dataset.length / batchSize);
-  }
-
-  #orderOf(epoch: number): Uint32Array {
-    return this.shuffles
-      ? RandomStream.fromSeed(this.options.seed ?? 0).split('shuffle').split(String(epoch)).permutation(this.dataset.length)
-      : Uint32Array.from({ length: this.dataset.length }, (_, index) => index);
+    this.#cursor = new BatchCursor(dataset, options);
+    this.#seeded = options.seed !== undefined || options.shuffle === false;
+    this.batchesPerEpoch = this.#cursor.batchesPerEpoch;
   }
 
   draw({ random }: DrawContext): Batch | undefined {
-    const { batchSize, epochs, transform } = this.options;
-    let { epoch, batch } = this.#position;
-    if (batch >= this.batchesPerEpoch) {
-      epoch++;
-      batch = 0;
-      this.#order = undefined;
+    if (!this.#seeded) {
+      this.#cursor = new BatchCursor(this.dataset, { ...this.options, seed: random.split('order').word() });
+      this.#seeded = true;
     }
-    if (epochs !== undefined && epoch >= epochs) return undefined;
-    this.#order ??= this.#orderOf(epoch);
-    this.#position = { epoch, batch: batch + 1 };
-    const ids = this.#order.subarray(batch * batchSize, Math.min((batch + 1) * batchSize, this.dataset.length));
-    const free = this.#free.get(ids.length) ?? [];
-    this.#free.set(ids.length, free);
-    const columns = gather(this.dataset, ids, free.pop() ?? batchBuffers(this.dataset, ids.length));
-    transform?.(columns, random.split('transform'));
-    return {
-      columns,
-      size: ids.length,
-      ids: Array.from(ids),
-      release: () => {
-        if (free.length < RING) free.push(columns);
-      },
-    };
+    return this.#cursor.next();
   }
 
   state(): JsonValue {
-    return { epoch: this.#position.epoch, batch: this.#position.batch };
+    return { ...this.#cursor.state(), seeded: this.#seeded };
   }
 
   restore(state: JsonValue): void {
-    if (!isPosition(state)) throw new DataError('The stored state of the sampler is no position in a dataset.', { details: { state } });
-    this.#position = { epoch: state.epoch, batch: state.batch };
-    this.#order = undefined;
+    if (!isBatchPosition(state))
+      throw new DataError('The stored state of the sampler is no position in a dataset.', { details: { state } });
+    this.#cursor.restore(state);
+    this.#seeded = (state as { readonly seeded?: unknown }).seeded !== false;
   }
 }
 
 /** Batches of a dataset in random order, epoch after epoch. */
-export const shuffled = (dataset: Dataset, options: ShuffledOptions): Sampler => new ShuffledSampler(dataset, options, true);
+export const shuffled = (dataset: Dataset, options: ShuffledOptions): Sampler => new CursorSampler(dataset, options);
 
 /** Batches in order, once, the last one possibly smaller: for evaluation. */
 export const inOrder = (dataset: Dataset, batchSize: number): Sampler =>
-  new ShuffledSampler(dataset, { batchSize: Math.min(batchSize, dataset.length), dropLast: false, epochs: 1 }, false);
+  new CursorSampler(dataset, {
+    batchSize: Math.min(batchSize, dataset.length),
+    shuffle: false,
+    dropLast: false,
+    epochs: 1,
+  });

@@ -1,1 +1,4 @@
+export * from './corpora.js';
+export * from './files.js';
 export * from './mnist.js';
+export * from './tables.js';

@@ -1,0 +1,65 @@
+import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
+import { DataError } from './errors.js';
+import { checkTokens, type Tokenizer } from './tokenizer.js';
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const isId = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** Number of ids that a `tokenizer.json` defines. */
+function vocabularyOf(json: Readonly<Record<string, unknown>>): number {
+  const { model, added_tokens: added = [] } = json;
+  const vocab = isRecord(model) ? model['vocab'] : undefined;
+  // Unigram models list [token, score] pairs, the others map tokens to ids.
+  const ids = Array.isArray(vocab) ? vocab.map((_, id) => id) : isRecord(vocab) ? Object.values(vocab) : undefined;
+  if (ids === undefined || ids.length === 0)
+    throw new DataError('The tokenizer has no vocabulary at model.vocab.', {
+      hint: 'Give the parsed contents of a tokenizer.json file.',
+    });
+  if (!Array.isArray(added)) throw new DataError('The added tokens of the tokenizer are no list.');
+  let largest = -1;
+  for (const id of [...ids, ...added.map((token: unknown) => (isRecord(token) ? token['id'] : undefined))]) {
+    if (!isId(id))
+      throw new DataError(`The tokenizer holds the id ${JSON.stringify(id)}; ids are whole numbers from 0.`);
+    largest = Math.max(largest, id);
+  }
+  return largest + 1;
+}
+
+/**
+ * A tokenizer from the contents of a `tokenizer.json` (BPE, WordPiece, Unigram), run by the maintained library
+ * `@huggingface/tokenizers`. No special tokens are added to texts.
+ *
+ * @param json Parsed contents, or their text.
+ * @param config Parsed `tokenizer_config.json`, where the model has one.
+ * @throws DataError for contents that are no tokenizer.
+ */
+export function loadTokenizer(json: unknown, config: Readonly<Record<string, unknown>> = {}): Tokenizer {
+  let contents = json;
+  if (typeof json === 'string')
+    try {
+      contents = JSON.parse(json);
+    } catch (error) {
+      throw new DataError(`The tokenizer is no JSON: ${(error as Error).message}.`, { cause: error });
+    }
+  if (!isRecord(contents)) throw new DataError('The tokenizer is no JSON object.');
+  const vocabulary = vocabularyOf(contents);
+  let library: LibraryTokenizer;
+  try {
+    library = new LibraryTokenizer(contents, config);
+  } catch (error) {
+    throw new DataError(`The tokenizer cannot be used: ${(error as Error).message}.`, { cause: error });
+  }
+  return {
+    vocabulary,
+    encode: (text) => Uint32Array.from(library.encode(text, { add_special_tokens: false }).ids),
+    decode(tokens) {
+      checkTokens(tokens, vocabulary);
+      // The library refuses empty lists.
+      return tokens.length === 0
+        ? ''
+        : library.decode(Array.from(tokens), { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+    },
+  };
+}

@@ -1,0 +1,80 @@
+import { parse } from 'csv-parse/browser/esm/sync';
+import { DataError } from './errors.js';
+
+/** Cells as text, with named columns. */
+export interface Table {
+  readonly header: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+export interface ParseTableOptions {
+  /** Default: a comma. */
+  readonly delimiter?: string;
+  /** Largest text in characters; default 2^28. */
+  readonly maxCharacters?: number;
+  /** Most rows; default 5 million. */
+  readonly maxRows?: number;
+  /** Most columns; default 10,000. */
+  readonly maxColumns?: number;
+}
+
+function checkHeader(header: readonly string[], maxColumns: number): void {
+  if (header.length > maxColumns)
+    throw new DataError(`The table has ${header.length} columns; at most ${maxColumns} are read.`);
+  const seen = new Set<string>();
+  for (const name of header) {
+    if (seen.has(name))
+      throw new DataError(`Two columns of the table are named "${name}".`, {
+        hint: 'Give every column a name of its own.',
+      });
+    seen.add(name);
+  }
+}
+
+/**
+ * Read CSV text (RFC 4180: quotes, line breaks within quotes) with a header. Cells are trimmed; empty lines are skipped.
+ *
+ * @throws DataError for ragged rows (with their line), broken quotes, repeated names, and tables beyond the budgets.
+ */
+export function parseTable(text: string, options: ParseTableOptions = {}): Table {
+  const { delimiter = ',', maxCharacters = 2 ** 28, maxRows = 5_000_000, maxColumns = 10_000 } = options;
+  if (text.length > maxCharacters)
+    throw new DataError(`The table has ${text.length} characters; at most ${maxCharacters} are read.`, {
+      hint: 'Raise maxCharacters if it is meant to be that large.',
+    });
+  let records: string[][];
+  try {
+    records = parse(text, { delimiter, bom: true, skip_empty_lines: true, trim: true, to: maxRows + 2 });
+  } catch (error) {
+    const { message, lines } = error as Error & { readonly lines?: number };
+    throw new DataError(`The table cannot be read: ${message}.`, {
+      cause: error,
+      hint: 'Every row needs as many cells as the header.',
+      details: { line: lines },
+    });
+  }
+  const [header, ...rows] = records;
+  if (header === undefined || rows.length === 0) throw new DataError('The table has no rows.');
+  if (rows.length > maxRows)
+    throw new DataError(`The table has more than ${maxRows} rows.`, { hint: 'Raise maxRows.' });
+  checkHeader(header, maxColumns);
+  return { header, rows };
+}
+
+/** A table from objects, such as parsed JSON. A property that is missing, null or undefined becomes an empty cell. */
+export function tableFromRecords(records: readonly object[]): Table {
+  const header = [...new Set(records.flatMap((record) => Object.keys(record)))];
+  if (records.length === 0 || header.length === 0) throw new DataError('The table has no rows.');
+  const rows = records.map((record, row) => {
+    const cells = new Map<string, unknown>(Object.entries(record));
+    return header.map((name) => {
+      const cell = cells.get(name) ?? '';
+      if (typeof cell === 'object' || typeof cell === 'function')
+        throw new DataError(
+          `Record ${row}, property "${name}" holds ${Array.isArray(cell) ? 'a list' : 'an object'}, no cell.`,
+        );
+      return String(cell as string | number).trim();
+    });
+  });
+  return { header, rows };
+}
