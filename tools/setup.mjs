@@ -1,31 +1,51 @@
-// Makes a fresh clone ready: installs dependencies when they are missing or older than the lock file, and builds on
-// request. Plain Node without dependencies, since it runs before there are any.
+// Makes a fresh clone ready: installs dependencies when they are missing or differ from the lock file, and builds on
+// request (`--build`). Plain Node without dependencies, since it runs before there are any.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
-const root = new URL('..', import.meta.url).pathname;
-const stamp = `${root}node_modules/.updraft-setup`;
-const [major] = process.versions.node.split('.').map(Number);
-if (major < 20) {
-  console.error(`Updraft needs Node.js 20 or newer; this is ${process.version}.`);
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19)) {
+  console.error(`Updraft is developed with Node.js 20.19 or newer; this is ${process.version}.`);
   process.exit(1);
 }
 
-function run(command, args, environment = {}) {
-  const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32', env: { ...process.env, ...environment } });
-  if (status !== 0) process.exit(status ?? 1);
-}
-
-const wanted = createHash('sha256').update(readFileSync(`${root}package-lock.json`)).digest('hex');
-if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) {
+if (!isInstalled()) {
   console.log('Installing dependencies …');
   // The CPU and WebGPU libraries are inside onnxruntime-node; its install script only adds CUDA, from a host of its own.
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { ONNXRUNTIME_NODE_INSTALL: 'skip', npm_config_ignore_scripts: 'true' });
-  writeFileSync(stamp, wanted);
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { ONNXRUNTIME_NODE_INSTALL: 'skip' });
 }
 if (process.argv.includes('--build')) {
   console.log('Building …');
   const projects = readdirSync(`${root}packages`).map((name) => `packages/${name}/tsconfig.lib.json`);
   run('npx', ['--no-install', 'tsc', '-b', ...projects.filter((path) => existsSync(root + path))]);
+}
+
+/** Whether what npm noted about `node_modules` agrees with the lock file. */
+function isInstalled() {
+  const wanted = lockedPackages(`${root}package-lock.json`);
+  const present = lockedPackages(`${root}node_modules/.package-lock.json`);
+  if (wanted === undefined || present === undefined) return false;
+  return Object.entries(wanted).every(([path, { version, optional, devOptional, peer }]) => {
+    if (path === '') return true;
+    const found = present[path];
+    // Packages for other platforms are in the lock file only.
+    return found === undefined ? optional || devOptional || peer : found.version === version;
+  });
+}
+
+function lockedPackages(path) {
+  return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')).packages : undefined;
+}
+
+function run(command, args, environment = {}) {
+  const { status } = spawnSync(command, args, {
+    cwd: root,
+    stdio: 'inherit',
+    shell: process.platform === 'win32',
+    env: { ...process.env, ...environment },
+  });
+  if (status !== 0) process.exit(status ?? 1);
 }

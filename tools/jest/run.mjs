@@ -1,12 +1,12 @@
 // Runs jest on native ES modules: `npm test`, `npm test -- packages/graph`, `npm test -- packages/graph/src/shape.test.ts`.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 
-const root = new URL('../..', import.meta.url).pathname;
 const jest = createRequire(import.meta.url).resolve('jest/bin/jest');
 const { status } = spawnSync(
   process.execPath,
   ['--experimental-vm-modules', '--no-warnings', jest, '-c', 'tools/jest/jest.config.mjs', ...process.argv.slice(2)],
-  { cwd: root, stdio: 'inherit' },
+  { cwd: fileURLToPath(new URL('../..', import.meta.url)), stdio: 'inherit' },
 );
 process.exit(status ?? 1);
