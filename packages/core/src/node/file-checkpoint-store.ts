@@ -153,7 +153,8 @@ export class FileCheckpointStore implements CheckpointStore {
     const { last = 3, every } = this.keep;
     for (const name of names.slice(0, Math.max(0, names.length - Math.max(1, last)))) {
       if (every !== undefined && Number(name.slice(5)) % every === 0) continue;
-      await rm(join(this.folder, name), { recursive: true, force: true });
+      // Renamed first: a process that dies while it deletes must not leave half a checkpoint under its name.
+      await rename(join(this.folder, name), join(this.folder, `${PARTIAL}${name}-${randomBytes(6).toString('hex')}`));
     }
     for (const entry of await readdir(this.folder))
       if (entry.startsWith(PARTIAL)) await rm(join(this.folder, entry), { recursive: true, force: true });
