@@ -29,7 +29,11 @@ describe('the direction of dependencies', () => {
   beforeAll(() => {
     // The rule reads the tags from nx's graph of projects, which a fresh clone does not have yet.
     const nx = join(dirname(require.resolve('nx/package.json')), 'dist/bin/nx.js');
-    const { status, stderr } = spawnSync(process.execPath, [nx, 'show', 'projects'], { cwd: root, env: environment, encoding: 'utf8' });
+    const { status, stderr } = spawnSync(process.execPath, [nx, 'show', 'projects'], {
+      cwd: root,
+      env: environment,
+      encoding: 'utf8',
+    });
     if (status !== 0) throw new Error(stderr);
   }, 120_000);
 
@@ -50,7 +54,10 @@ describe('the direction of dependencies', () => {
   }, 120_000);
 
   test('packages of one layer do not see each other, and nothing is below graph', () => {
-    const sibling = lint('packages/rules/src/index.ts', ["export * from '@updraft/core';", "export * from '@updraft/nn';"]);
+    const sibling = lint('packages/rules/src/index.ts', [
+      "export * from '@updraft/core';",
+      "export * from '@updraft/nn';",
+    ]);
     expect(sibling[0]).toEqual([]);
     expect(sibling[1]).toContain(BOUNDARY);
     const graph = lint('packages/graph/src/index.ts', ["export * from '@updraft/autodiff';"]);

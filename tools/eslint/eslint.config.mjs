@@ -10,7 +10,10 @@ const houseStyle = {
     { selector: 'ExportDefaultDeclaration', message: 'Export by name.' },
     { selector: 'TSEnumDeclaration', message: 'Use a union of strings.' },
   ],
-  '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true, allowNever: true }],
+  '@typescript-eslint/restrict-template-expressions': [
+    'error',
+    { allowNumber: true, allowBoolean: true, allowNever: true },
+  ],
   '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
   // Contracts are asynchronous and iterable whether or not one implementation of them waits.
   '@typescript-eslint/require-await': 'off',
@@ -19,7 +22,10 @@ const houseStyle = {
   // Recurses without end on recursive types such as Tree (typescript-eslint 8.73).
   '@typescript-eslint/no-unsafe-class-instance-assignment': 'off',
   '@typescript-eslint/consistent-type-imports': 'error',
-  '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_', ignoreRestSiblings: true }],
+  '@typescript-eslint/no-unused-vars': [
+    'error',
+    { argsIgnorePattern: '^_', varsIgnorePattern: '^_', ignoreRestSiblings: true },
+  ],
 };
 
 export default tseslint.config(
@@ -39,15 +45,30 @@ export default tseslint.config(
     files: ['packages/*/src/**/*.ts'],
     ignores: TESTS,
     rules: {
-      '@nx/enforce-module-boundaries': ['error', { depConstraints, enforceBuildableLibDependency: true, banTransitiveDependencies: false }],
+      '@nx/enforce-module-boundaries': [
+        'error',
+        { depConstraints, enforceBuildableLibDependency: true, banTransitiveDependencies: false },
+      ],
     },
   },
   {
     files: BROWSER_SAFE,
     ignores: TESTS,
     rules: {
-      'no-restricted-globals': ['error', 'process', 'Buffer', 'require', 'global', 'setImmediate', '__dirname', '__filename'],
-      'no-restricted-imports': ['error', { patterns: [{ group: ['node:*'], message: 'This file runs in browsers: put it behind the ./node entry.' }] }],
+      'no-restricted-globals': [
+        'error',
+        'process',
+        'Buffer',
+        'require',
+        'global',
+        'setImmediate',
+        '__dirname',
+        '__filename',
+      ],
+      'no-restricted-imports': [
+        'error',
+        { patterns: [{ group: ['node:*'], message: 'This file runs in browsers: put it behind the ./node entry.' }] },
+      ],
     },
   },
 );

@@ -1,7 +1,16 @@
 // Packs every package as for publishing and uses the tarballs as a user would: static checks (publint, "are the types
 // wrong"), installation in an empty project, import in Node, and a browser bundle of what runs in browsers.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -64,7 +73,14 @@ function pack() {
 
 async function inspect(manifest, tarball, files) {
   console.log(`Checking ${manifest.name} (${files.length} files, ${Math.ceil(statSync(tarball).size / 1024)} kB)`);
-  for (const wanted of ['README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'dist/index.js.map', 'src/index.ts'])
+  for (const wanted of [
+    'README.md',
+    'LICENSE',
+    'dist/index.js',
+    'dist/index.d.ts',
+    'dist/index.js.map',
+    'src/index.ts',
+  ])
     if (!files.includes(wanted)) complain(manifest.name, `the tarball lacks ${wanted}`);
   for (const path of files)
     if (/\.test\.|\/testing\/|tsbuildinfo|\.golden/.test(path)) complain(manifest.name, `the tarball holds ${path}`);
@@ -87,12 +103,19 @@ function install(tarballs) {
   const project = join(workplace, 'project');
   mkdirSync(project);
   const dependencies = Object.fromEntries(tarballs.map(({ manifest, tarball }) => [manifest.name, `file:${tarball}`]));
-  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'empty', private: true, type: 'module', dependencies }));
-  execFileSync(npm, ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: project,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' },
-  });
+  writeFileSync(
+    join(project, 'package.json'),
+    JSON.stringify({ name: 'empty', private: true, type: 'module', dependencies }),
+  );
+  execFileSync(
+    npm,
+    ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
+    {
+      cwd: project,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' },
+    },
+  );
   return project;
 }
 
@@ -109,9 +132,19 @@ function importInNode(project) {
     const script = `const found = Object.keys(await import(${JSON.stringify(name)}));
       if (found.length === 0) throw new Error('nothing is exported');`;
     try {
-      execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: project, stdio: 'pipe', encoding: 'utf8' });
+      execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+        cwd: project,
+        stdio: 'pipe',
+        encoding: 'utf8',
+      });
     } catch (error) {
-      complain(name, `import in Node: ${String(error.stderr ?? error).split('\n').slice(0, 12).join('\n')}`);
+      complain(
+        name,
+        `import in Node: ${String(error.stderr ?? error)
+          .split('\n')
+          .slice(0, 12)
+          .join('\n')}`,
+      );
     }
   }
   const [command] = Object.keys(packages.find(({ manifest }) => manifest.name === '@updraft/cli').manifest.bin);
@@ -134,14 +167,26 @@ async function bundleForBrowsers(project) {
           root: project,
           configFile: false,
           logLevel: 'silent',
-          build: { outDir, emptyOutDir: true, minify: false, target: 'es2022', rollupOptions: { input }, modulePreload: false },
+          build: {
+            outDir,
+            emptyOutDir: true,
+            minify: false,
+            target: 'es2022',
+            rollupOptions: { input },
+            modulePreload: false,
+          },
         });
         const code = readdirSync(join(outDir, 'assets'))
           .filter((file) => /\.m?js$/.test(file))
           .map((file) => readFileSync(join(outDir, 'assets', file), 'utf8'))
           .join('\n');
-        const nodeImport = /(?:from|import|import\()\s*["'](node:[\w/]+)["']/.exec(code) ?? /browser-external[:\w/]*/.exec(code);
-        if (nodeImport !== null) complain(entry, `the browser bundle reaches for Node: ${code.slice(nodeImport.index - 60, nodeImport.index + 120)}`);
+        const nodeImport =
+          /(?:from|import|import\()\s*["'](node:[\w/]+)["']/.exec(code) ?? /browser-external[:\w/]*/.exec(code);
+        if (nodeImport !== null)
+          complain(
+            entry,
+            `the browser bundle reaches for Node: ${code.slice(nodeImport.index - 60, nodeImport.index + 120)}`,
+          );
         console.log(`Bundled ${entry}: ${Math.ceil(code.length / 1024)} kB before minification`);
       } catch (error) {
         complain(entry, `bundling: ${String(error)}`);
