@@ -13,14 +13,10 @@ export function fillNoise(target: Float32Array, distribution: NoiseDistribution,
       random.fillUniform(target);
       return;
     case 'rademacher':
-      random.fillUniform(target);
-      for (let index = 0; index < target.length; index++) target[index] = (target[index] as number) < 0.5 ? -1 : 1;
+      random.fillRademacher(target);
       return;
     case 'gumbel':
-      random.fillUniform(target);
-      // Uniforms lie in [0, 1): 1 - u lies in (0, 1], whose logarithm is finite.
-      for (let index = 0; index < target.length; index++)
-        target[index] = -Math.log(Math.max(-Math.log(1 - (target[index] as number)), Number.MIN_VALUE));
+      random.fillGumbel(target);
       return;
   }
 }

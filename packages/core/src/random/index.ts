@@ -1,3 +1,3 @@
-export { normalQuantile } from './normal-quantile.js';
-export { philox } from './philox.js';
+export { naturalLogarithm, normalQuantile } from './normal-quantile.js';
+export { philoxBlocks } from './philox.js';
 export * from './random-stream.js';

@@ -1,37 +1,47 @@
 /**
- * Quantile of the standard normal distribution (Wichura 1988, algorithm AS 241, PPND7; relative error about 1e-7). Built
- * from operations that IEEE 754 fixes to the bit, logarithm included, so that every JavaScript engine gives the same
- * numbers: `Math.log` and `Math.cos` may differ between engines.
+ * Quantile of the standard normal distribution (Wichura 1988, algorithm AS 241, PPND7; relative error about 1e-7, which
+ * is what float32 holds). Built from operations that IEEE 754 fixes to the bit, logarithm included, so that every
+ * JavaScript engine gives the same numbers: `Math.log` and `Math.cos`, which a Box-Muller transform needs, may differ
+ * between engines.
+ *
+ * @param p Probability strictly between 0 and 1.
  */
 export function normalQuantile(p: number): number {
   const q = p - 0.5;
-  if (Math.abs(q) <= 0.425) {
+  if (q <= 0.425 && q >= -0.425) {
     const r = 0.180625 - q * q;
     return (
-      (q * (((5.9109374720e1 * r + 1.5929113202e2) * r + 5.0434271938e1) * r + 3.3871327179)) /
-      (((6.7187563600e1 * r + 7.8757757664e1) * r + 1.7895169469e1) * r + 1)
+      (q * (((59.10937472 * r + 159.29113202) * r + 50.434271938) * r + 3.3871327179)) /
+      (((67.187563600 * r + 78.757757664) * r + 17.895169469) * r + 1)
     );
   }
-  let r = Math.sqrt(-naturalLogarithm(q < 0 ? p : 1 - p));
-  let value: number;
+  return q < 0 ? -upperTail(p) : upperTail(1 - p);
+}
+
+/** Quantile of 1 - p for small p. */
+function upperTail(p: number): number {
+  let r = Math.sqrt(-naturalLogarithm(p));
   if (r <= 5) {
     r -= 1.6;
-    value =
-      (((1.7023821103e-1 * r + 1.3067284816) * r + 2.7568153900) * r + 1.4234372777) /
-      ((1.2021132975e-1 * r + 7.3700164250e-1) * r + 1);
-  } else {
-    r -= 5;
-    value =
-      (((1.7337203997e-2 * r + 4.2868294337e-1) * r + 3.0812263860) * r + 6.6579051150) /
-      ((1.2258202635e-2 * r + 2.4197894225e-1) * r + 1);
+    return (((0.17023821103 * r + 1.3067284816) * r + 2.7568153900) * r + 1.4234372777) / ((0.12021132975 * r + 0.73700164250) * r + 1);
   }
-  return q < 0 ? -value : value;
+  r -= 5;
+  return (((0.017337203997 * r + 0.42868294337) * r + 3.0812263860) * r + 6.6579051150) / ((0.012258202635 * r + 0.24197894225) * r + 1);
 }
 
 const view = new DataView(new ArrayBuffer(8));
+const SMALLEST_NORMAL = 2 ** -1022;
 
-/** log(x) for positive normal x, from the exponent and the series of atanh. */
+/**
+ * Natural logarithm, to 2 units in the last place, from the exponent and the series of atanh: bit-identical everywhere.
+ *
+ * @param x Non-negative; 0 gives -Infinity.
+ */
 export function naturalLogarithm(x: number): number {
+  if (!(x > 0)) return x === 0 ? -Infinity : NaN;
+  if (x === Infinity) return Infinity;
+  // Subnormal numbers have no leading bit: bring them into the normal range first.
+  if (x < SMALLEST_NORMAL) return naturalLogarithm(x * 2 ** 54) - 54 * Math.LN2;
   view.setFloat64(0, x);
   const high = view.getUint32(0);
   let exponent = (high >>> 20) - 1023;
@@ -44,6 +54,11 @@ export function naturalLogarithm(x: number): number {
   const s = (mantissa - 1) / (mantissa + 1);
   const z = s * s;
   const series =
-    1 + z * (1 / 3 + z * (1 / 5 + z * (1 / 7 + z * (1 / 9 + z * (1 / 11 + z * (1 / 13 + z * (1 / 15 + z / 17)))))));
+    1 +
+    z *
+      (1 / 3 +
+        z *
+          (1 / 5 +
+            z * (1 / 7 + z * (1 / 9 + z * (1 / 11 + z * (1 / 13 + z * (1 / 15 + z * (1 / 17 + z * (1 / 19 + z / 21)))))))));
   return exponent * Math.LN2 + 2 * s * series;
 }
