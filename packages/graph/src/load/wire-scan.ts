@@ -75,7 +75,7 @@ export interface ModelCounts {
 
 class Scanner {
   #at = 0;
-  readonly #path: string[] = [];
+  readonly #path: [string, number][] = [];
   readonly #utf8 = new TextDecoder('utf-8', { fatal: true });
   nodes = 0;
   messages = 0;
@@ -90,7 +90,7 @@ class Scanner {
   ) {}
 
   get where(): string {
-    return this.#path.join('.');
+    return this.#path.map(([name, index]) => (index < 0 ? name : `${name}[${index}]`)).join('.');
   }
   fail(message: string): never {
     throw new ModelFormatError(this.where, `${message} (byte ${this.#at}).`, {
@@ -131,7 +131,6 @@ class Scanner {
     else if (desc === NodeProtoSchema) this.#spend('nodes', ++this.nodes);
     else if (desc === AttributeProtoSchema) this.#spend('attributes', ++this.#attributes);
     const fields = fieldsOf(desc);
-    const seen = new Set<number>();
     const counts = new Map<number, number>();
     while (this.#at < end) {
       const tag = this.#varint(end);
@@ -145,11 +144,8 @@ class Scanner {
       }
       const index = counts.get(number) ?? 0;
       counts.set(number, index + 1);
-      if (!field.repeated) {
-        if (seen.has(number)) this.fail(`"${field.name}" occurs twice`);
-        seen.add(number);
-      }
-      this.#path.push(field.repeated ? `${field.name}[${index}]` : field.name);
+      if (index > 0 && !field.repeated) this.fail(`"${field.name}" occurs twice`);
+      this.#path.push([field.name, field.repeated ? index : -1]);
       this.#field(desc, field, wireType, end, nesting, depth, index);
       this.#path.pop();
     }
