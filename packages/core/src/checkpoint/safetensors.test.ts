@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { emptyTensor, tensor, type DataType, type TensorData } from '@updraft/graph';
 import fc from 'fast-check';
-import { decodeSafetensors, encodeSafetensors, SafetensorsError } from './safetensors.js';
+import { SafetensorsError } from './safetensors-header.js';
+import { decodeSafetensors, encodeSafetensors, readRawSafetensors } from './safetensors.js';
 
 const TYPES = ['float32', 'float64', 'float16', 'bfloat16', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64', 'bool'] as const;
 
@@ -65,10 +66,37 @@ describe('safetensors', () => {
     ['a negative size', file('{"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,0]}}'), /shape/],
     ['an overflowing size', file('{"a":{"dtype":"U8","shape":[9007199254740991,9],"data_offsets":[0,0]}}'), /overflows/],
     ['metadata that is no text', file('{"__metadata__":{"a":1}}'), /map of strings/],
+    ['an overflow behind a size of 0', file('{"a":{"dtype":"U8","shape":[0,9007199254740991,9],"data_offsets":[0,0]}}'), /overflows/],
+    ['a boolean that is 2', file('{"a":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]}}', Uint8Array.of(1, 2)), /holds 2 at element 1/],
+    ['a byte order mark', file('\ufeff{}'), /does not start/],
+    ['an object that inherits a type', file('{"a":{"dtype":"constructor","shape":[0],"data_offsets":[0,0]}}'), /not supported/],
+    ['a header beyond its budget', file(`{${' '.repeat(2 ** 20)}}`), /limit is 1048576/],
+    ['a huge header length', Uint8Array.of(255, 255, 255, 255, 255, 255, 255, 255, 0x7b), /claims 18446744073709551615 bytes/],
     ['an unknown field', file('{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0],"x":1}}'), /unknown field/],
   ])('%s is refused', (_, bytes, message) => {
     expect(() => decodeSafetensors(bytes)).toThrow(SafetensorsError);
     expect(() => decodeSafetensors(bytes)).toThrow(message);
+  });
+
+  test('many tensors may have a long header, and any name', () => {
+    const names = [...Array.from({ length: 3000 }, (_, index) => `${index}-${'long '.repeat(100)}`), '__proto__', 'constructor', '', '"\\', '😀'];
+    const back = decodeSafetensors(encodeSafetensors(Object.fromEntries(names.map((name, index) => [name, tensor([index])])))).tensors;
+    expect(Object.keys(back)).toEqual(names);
+    expect(names.every((name, index) => back[name]?.data[0] === index)).toBe(true);
+  });
+
+  test('8-bit floats are kept as raw bytes and are refused as host tensors', () => {
+    const raw = { dtype: 'F8_E4M3', shape: [3], bytes: Uint8Array.of(0x38, 0xb8, 0x7e) } as const;
+    const bytes = encodeSafetensors({ a: raw, b: tensor([1]) }, { format: 'pt' });
+    const read = readRawSafetensors(bytes);
+    expect(read.tensors.get('a')).toEqual(raw);
+    expect(read.metadata).toEqual({ format: 'pt' });
+    expect(() => decodeSafetensors(bytes)).toThrow(/F8_E4M3.*readRawSafetensors/);
+  });
+
+  test('errors carry the field, the value and the limit', () => {
+    const bytes = file('{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}', new Uint8Array(4));
+    expect(() => decodeSafetensors(bytes)).toThrow(expect.objectContaining({ details: { field: 'a.data_offsets', value: 4, limit: 8 } }) as unknown as Error);
   });
 
   test('damaged files give a typed error or the same tensors, never anything else', () => {
