@@ -1,5 +1,6 @@
 import { DerivativeTable, type DerivativeRule } from '../derivative.js';
 import { arithmeticRules } from './arithmetic.js';
+import { controlFlowRules } from './control-flow.js';
 import { convolutionRules } from './convolution.js';
 import { elementwiseRules } from './elementwise.js';
 import { indexingRules } from './indexing.js';
@@ -7,12 +8,14 @@ import { lossRules } from './losses.js';
 import { matrixRules } from './matrix.js';
 import { normalisationRules } from './normalisation.js';
 import { poolingRules } from './pooling.js';
+import { recurrentRules } from './recurrent.js';
 import { reductionRules } from './reductions.js';
 import { shapeRules } from './shape.js';
 
 /** Every standard derivative rule, by family. */
 export const standardRules = (): readonly DerivativeRule[] => [
   ...arithmeticRules,
+  ...controlFlowRules,
   ...convolutionRules,
   ...elementwiseRules,
   ...indexingRules,
@@ -20,6 +23,7 @@ export const standardRules = (): readonly DerivativeRule[] => [
   ...matrixRules,
   ...normalisationRules,
   ...poolingRules,
+  ...recurrentRules,
   ...reductionRules,
   ...shapeRules,
 ];
