@@ -1,6 +1,6 @@
 """Writes packages/graph/src/load/operator-history.ts from the history of the ONNX operators (pip install onnx).
 
-Reads lines "Type since" on standard input: the versions that Updraft's schemas describe. An older version counts as
+Reads lines "Type since" on standard input (list-operators.ts prints them): the versions that Updraft's schemas describe. An older version counts as
 compatible when a node that passes our checks means the same there: no input moved, no default changed. What cannot be
 seen in the declarations is listed by hand below.
 """
@@ -62,7 +62,7 @@ for line in sorted(sys.stdin):
             break
         earliest = version
     earliest = BY_HAND.get(name, earliest)
-    if earliest < since:
+    if name in history and earliest < since:
         lines.append(f'  {name}: {earliest},')
 
 print(f'''/**
