@@ -1,12 +1,13 @@
 // Runs jest on native ES modules: `npm test`, `npm test -- packages/graph`, `npm test -- packages/graph/src/shape.test.ts`.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
+import { softwareAdapter } from './software-adapter.mjs';
 import { fileURLToPath } from 'node:url';
 
 const jest = createRequire(import.meta.url).resolve('jest/bin/jest');
 const { status } = spawnSync(
   process.execPath,
   ['--experimental-vm-modules', '--no-warnings', jest, '-c', 'tools/jest/jest.config.mjs', ...process.argv.slice(2)],
-  { cwd: fileURLToPath(new URL('../..', import.meta.url)), stdio: 'inherit' },
+  { cwd: fileURLToPath(new URL('../..', import.meta.url)), stdio: 'inherit', env: { ...softwareAdapter(), ...process.env } },
 );
 process.exit(status ?? 1);

@@ -1,5 +1,5 @@
-import { copyGraph, encodeModel, type Graph } from '@updraft/graph';
-import type { InferenceSession } from 'onnxruntime-common';
+import { copyGraph, encodeModel, Graph, type DataType } from '@updraft/graph';
+import type { InferenceSession, Tensor } from 'onnxruntime-common';
 import type { Backend, CompileOptions, Device, HostTensors, ProfileSummary, Program, ResidentState } from './backend.js';
 import { CompileError, DisposedError } from './errors.js';
 import { messageOf, OrtProgram } from './ort-program.js';
@@ -72,7 +72,25 @@ export class OrtBackend implements Backend {
 
   createState(values: HostTensors): Promise<ResidentState> {
     if (this.#disposed) throw new DisposedError('backend');
-    return Promise.resolve(new OrtState(this.runtime, values));
+    return Promise.resolve(new OrtState(this.runtime, values, (tensors) => this.#download(tensors)));
+  }
+
+  /** Device buffers cannot be mapped from every binding: a program of copies brings them to the host everywhere. */
+  async #download(tensors: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> {
+    const graph = new Graph('download');
+    const outputs = new Map<string, string>();
+    for (const [name, { type, dims }] of Object.entries(tensors))
+      outputs.set(name, graph.output(graph.input(name, type as DataType, dims).identity(), `host/${name}`).name);
+    const bytes = encodeModel(graph, { bare: true });
+    const options = { ...this.runtime.sessionOptions, executionProviders: [this.runtime.provider] };
+    const key = await contentKey(bytes, options);
+    const session = await this.#sessions.acquire(key, () => this.runtime.ort.InferenceSession.create(bytes, options));
+    try {
+      const results = (await session.run(tensors)) as Record<string, Tensor>;
+      return Object.fromEntries([...outputs].map(([name, output]) => [name, results[output] as Tensor]));
+    } finally {
+      await this.#sessions.release(key);
+    }
   }
 
   async dispose(): Promise<void> {

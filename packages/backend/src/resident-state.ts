@@ -22,6 +22,8 @@ export class OrtState implements ResidentState {
   constructor(
     readonly runtime: Runtime,
     values: HostTensors,
+    /** Copies device tensors to the host. */
+    readonly download: (tensors: Readonly<Record<string, Tensor>>) => Promise<Record<string, Tensor>>,
   ) {
     for (const [name, value] of Object.entries(values)) {
       checkStorage(name, value);
@@ -79,15 +81,11 @@ export class OrtState implements ResidentState {
   }
 
   async read(names: readonly string[] = this.names): Promise<Record<string, TensorData>> {
+    const current = names.map((name) => [name, this.#slot(name).current] as const);
+    const away = Object.fromEntries(current.filter(([, value]) => value.location !== 'cpu'));
+    const fetched = Object.keys(away).length === 0 ? {} : await this.download(away);
     const result: Record<string, TensorData> = {};
-    for (const name of names) {
-      const { current } = this.#slot(name);
-      if (current.location === 'cpu') result[name] = copyOf(toHost(current));
-      else {
-        const data = await current.getData();
-        result[name] = copyOf({ dataType: current.type as 'float32', dims: current.dims, data: data as Float32Array });
-      }
-    }
+    for (const [name, value] of current) result[name] = copyOf(toHost(fetched[name] ?? value));
     return result;
   }
 

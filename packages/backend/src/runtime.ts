@@ -18,4 +18,6 @@ export interface Runtime {
   /** Whether outputs can stay in device buffers between runs. */
   readonly deviceBuffers: boolean;
   readonly sessionOptions: InferenceSession.SessionOptions;
+  /** Why the device cannot work here, where that shows without trying. */
+  readonly unavailable?: string;
 }
