@@ -5,6 +5,7 @@ import { tensor } from '../data-type.js';
 import { UpdraftError } from '../errors.js';
 import { Graph } from '../graph.js';
 import { loop } from '../operators/control-flow.js';
+import { shapeNode } from '../operators/creation.js';
 import { printGraph } from '../print.js';
 import { encodeModel } from '../serialise/encode.js';
 import {
@@ -193,6 +194,17 @@ describe('budgets', () => {
     expect(() => loadModel(encodeModel(graph))).toThrow(/elements/);
     expect(DEFAULT_BUDGETS.elements).toBeLessThan(2 ** 41);
   });
+});
+
+test('sizes that grow into long expressions are refused in time', () => {
+  const graph = new Graph('net');
+  const x = graph.input('x', 'float32', Array.from({ length: 14 }, (_, index) => `a_rather_long_name_${index}`));
+  const sizes = shapeNode(x);
+  let sum = sizes.gather(graph.ints([0]));
+  for (let index = 1; index < 14; index++) sum = sum.add(sizes.gather(graph.ints([index])));
+  graph.output(sum.mul(sum).mul(graph.ints([2])), 'y');
+  expect(() => loadModel(encodeModel(graph, { bare: true }))).toThrow(/budget "dimensionText"/);
+  expect(() => loadModel('bytes' as unknown as Uint8Array)).toThrow(ModelFormatError);
 });
 
 describe('versions', () => {

@@ -59,6 +59,7 @@ function readOpsets(proto: ModelProto, notes: FileNotes): Map<string, number> {
  * Throws {@link ModelFormatError}, which says where in the file and what; nothing else for any input.
  */
 export function loadModel(bytes: Uint8Array, options: LoadOptions = {}): Model {
+  if (!(bytes instanceof Uint8Array)) throw new ModelFormatError('', 'A model is read from a Uint8Array.');
   const budgets: LoadBudgets = { ...DEFAULT_BUDGETS, ...options.budgets };
   const counts = scanModel(bytes, budgets);
   const proto = decode(bytes);

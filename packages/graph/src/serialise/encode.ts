@@ -1,4 +1,4 @@
-import { clone, create, toBinary } from '@bufbuild/protobuf';
+import { clone, create } from '@bufbuild/protobuf';
 import { sha1 } from '@noble/hashes/legacy.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import type { Attribute } from '../attribute.js';
@@ -9,6 +9,7 @@ import { Graph } from '../graph.js';
 import { isFunctionSchema, modelOf, type Model } from '../model.js';
 import type { Node } from '../node.js';
 import type { Tensor } from '../tensor.js';
+import { assembleModel } from './assemble.js';
 import type { FileNotes, ValueNote } from './file-notes.js';
 import {
   AttributeProto_AttributeType as AttributeType,
@@ -348,7 +349,7 @@ export function encodeModelFiles(source: Model | Graph, options: EncodeOptions =
   });
   const external = new Map<string, readonly Uint8Array[]>();
   if (encoder.external.length > 0) external.set(encoder.externalName, encoder.external);
-  return { bytes: toBinary(ModelProtoSchema, proto), external };
+  return { bytes: assembleModel(proto), external };
 }
 
 /** Write a model (or a graph, as a model) as one ONNX file of at most 2 GiB. */
