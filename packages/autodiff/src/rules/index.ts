@@ -10,6 +10,7 @@ import { normalisationRules } from './normalisation.js';
 import { poolingRules } from './pooling.js';
 import { recurrentRules } from './recurrent.js';
 import { reductionRules } from './reductions.js';
+import { resizeRules } from './resize.js';
 import { shapeRules } from './shape.js';
 
 /** Every standard derivative rule, by family. */
@@ -25,6 +26,7 @@ export const standardRules = (): readonly DerivativeRule[] => [
   ...poolingRules,
   ...recurrentRules,
   ...reductionRules,
+  ...resizeRules,
   ...shapeRules,
 ];
 
