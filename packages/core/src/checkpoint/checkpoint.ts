@@ -1,5 +1,6 @@
 import { UpdraftError, type TensorData, type UpdraftErrorOptions } from '@updraft/graph';
 import type { JsonValue } from '../contracts/sampler.js';
+import type { RandomState } from '../random/index.js';
 
 /** A checkpoint is damaged, or belongs to another model or version. */
 export class CheckpointError extends UpdraftError {
@@ -19,19 +20,24 @@ export interface CheckpointManifest {
   readonly config: JsonValue;
   readonly samplerState: JsonValue;
   readonly createdAt: string;
+  /** Metrics of the newest evaluation before this step. */
+  readonly metrics?: Readonly<Record<string, number>>;
+  /** The plugins that the run was composed of. */
+  readonly plugins?: readonly PluginRecord[];
+  /** Root of all random numbers of the run: with the step it fixes every later draw. */
+  readonly random?: RandomState;
+}
+
+/** A plugin as a checkpoint names it. */
+export interface PluginRecord {
+  readonly contract: string;
+  readonly name: string;
+  readonly version?: string;
 }
 
 export interface Checkpoint {
   readonly manifest: CheckpointManifest;
   readonly tensors: Readonly<Record<string, TensorData>>;
-}
-
-/** Which checkpoints stay when a new one is written. */
-export interface KeepPolicy {
-  /** Newest ones to keep; default 3. */
-  readonly last?: number;
-  /** Also keep every checkpoint whose step is a multiple of this. */
-  readonly every?: number;
 }
 
 /** Where checkpoints live. A checkpoint is there completely or not at all. */
@@ -42,6 +48,8 @@ export interface CheckpointStore {
   list(): Promise<readonly string[]>;
   /** Read and verify one. @throws CheckpointError */
   load(name: string): Promise<Checkpoint>;
+  /** A new run starts here: put the checkpoints of earlier ones where `list` does not see them. */
+  setAside?(): Promise<void>;
 }
 
 /** Name of the checkpoint of a step; sorts by step. */
@@ -58,6 +66,10 @@ export class MemoryCheckpointStore implements CheckpointStore {
   }
   list(): Promise<readonly string[]> {
     return Promise.resolve([...this.#checkpoints.keys()].sort());
+  }
+  setAside(): Promise<void> {
+    this.#checkpoints.clear();
+    return Promise.resolve();
   }
   load(name: string): Promise<Checkpoint> {
     const found = this.#checkpoints.get(name);
