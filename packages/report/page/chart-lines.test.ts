@@ -6,7 +6,12 @@ import { smooth } from './smooth.js';
 const state: ViewState = { smoothing: 0, logScale: false, axis: 'step', baseline: undefined, hiddenEntries: new Set() };
 
 function entry(label: string, color: number, ...runs: Record<string, SourceLine>[]): Entry {
-  return { label, name: label, color, runs: runs.map((lines) => Object.entries(lines).map(([part, line]) => ({ key: 'loss', label: part, line }))) };
+  return {
+    label,
+    name: label,
+    color,
+    runs: runs.map((lines) => Object.entries(lines).map(([part, line]) => ({ key: 'loss', label: part, line }))),
+  };
 }
 
 function line(steps: number[], values: number[]): SourceLine {
@@ -22,7 +27,14 @@ test('smoothing is an average with bias correction', () => {
 });
 
 test('interpolation', () => {
-  expect([-1, 0, 5, 10, 15, 21].map((at) => interpolate([0, 10, 20], [0, 100, 0], at))).toEqual([undefined, 0, 50, 100, 50, undefined]);
+  expect([-1, 0, 5, 10, 15, 21].map((at) => interpolate([0, 10, 20], [0, 100, 0], at))).toEqual([
+    undefined,
+    0,
+    50,
+    100,
+    50,
+    undefined,
+  ]);
   expect(interpolate([0, 10], [null, 1], 5)).toBeUndefined();
   expect(interpolate([0, 10], [null, 1], 10)).toBe(1);
   expect(interpolate([], [], 0)).toBeUndefined();
@@ -31,7 +43,12 @@ test('interpolation', () => {
 
 describe('lines of a chart', () => {
   test('one run: a colour per series', () => {
-    const lines = chartLines('loss', ['training', 'test'], [entry('run', 0, { training: line([1, 2], [3, 4]), test: line([2], [5]) })], state);
+    const lines = chartLines(
+      'loss',
+      ['training', 'test'],
+      [entry('run', 0, { training: line([1, 2], [3, 4]), test: line([2], [5]) })],
+      state,
+    );
     expect(lines.map(({ name, color, dash, x, y }) => ({ name, color, dash, x, y }))).toEqual([
       { name: 'training', color: 0, dash: 0, x: [1, 2], y: [3, 4] },
       { name: 'test', color: 1, dash: 0, x: [2], y: [5] },
@@ -39,7 +56,11 @@ describe('lines of a chart', () => {
   });
 
   test('several runs: a colour per run, a dash per series; hidden ones are left out, the baseline is marked', () => {
-    const entries = [entry('a', 0, { training: line([1], [1]) }), entry('b', 1, { training: line([1], [2]) }), entry('c', 2, { training: line([1], [3]) })];
+    const entries = [
+      entry('a', 0, { training: line([1], [1]) }),
+      entry('b', 1, { training: line([1], [2]) }),
+      entry('c', 2, { training: line([1], [3]) }),
+    ];
     const lines = chartLines('loss', ['training'], entries, { ...state, baseline: 2, hiddenEntries: new Set([0]) });
     expect(lines.map(({ name, color, isBaseline }) => [name, color, isBaseline])).toEqual([
       ['b', 1, false],
@@ -51,14 +72,31 @@ describe('lines of a chart', () => {
     const seeds = entry('seeds', 0, { training: line([0, 10], [0, 10]) }, { training: line([0, 5, 20], [2, 2, 5]) });
     const [summary] = chartLines('loss', ['training'], [seeds], state);
     // At 5 the first is 5 and the second 2; at 10 the second is 3; at 20 only the second is left.
-    expect(summary).toMatchObject({ x: [0, 5, 10, 20], y: [1, 3.5, 6.5, 5], low: [0, 2, 3, 5], high: [2, 5, 10, 5], runCount: 2 });
+    expect(summary).toMatchObject({
+      x: [0, 5, 10, 20],
+      y: [1, 3.5, 6.5, 5],
+      low: [0, 2, 3, 5],
+      high: [2, 5, 10, 5],
+      runCount: 2,
+    });
   });
 
   test('seeds with more positions than a chart can show keep their extremes', () => {
     const steps = Array.from({ length: 2000 }, (_value, index) => index);
-    const flat = line(steps, steps.map(() => 1));
-    const spiked = line(steps, steps.map((step) => (step === 1234 ? 50 : 1)));
-    const [summary] = chartLines('loss', ['training'], [entry('seeds', 0, { training: flat }, { training: spiked })], state);
+    const flat = line(
+      steps,
+      steps.map(() => 1),
+    );
+    const spiked = line(
+      steps,
+      steps.map((step) => (step === 1234 ? 50 : 1)),
+    );
+    const [summary] = chartLines(
+      'loss',
+      ['training'],
+      [entry('seeds', 0, { training: flat }, { training: spiked })],
+      state,
+    );
     expect(summary?.x.length).toBe(400);
     expect(summary?.high?.filter((value) => value === 50)).toHaveLength(1);
     // One of five positions of the bin has the mean 25.5, the others 1.
@@ -67,19 +105,34 @@ describe('lines of a chart', () => {
   });
 
   test('a logarithmic axis has gaps for what it cannot show; time can be the axis', () => {
-    const [drawn] = chartLines('loss', ['training'], [entry('run', 0, { training: line([1, 2, 3], [1, 0, -1]) })], { ...state, logScale: true, axis: 'time' });
+    const [drawn] = chartLines('loss', ['training'], [entry('run', 0, { training: line([1, 2, 3], [1, 0, -1]) })], {
+      ...state,
+      logScale: true,
+      axis: 'time',
+    });
     expect(drawn).toMatchObject({ x: [0.1, 0.2, 0.3], y: [1, null, null] });
   });
 
   test('two steps within one tick of the clock are one point in time', () => {
     const source = { steps: [1, 2, 3], seconds: [5, 5, 6], values: [1, 2, 3] };
-    expect(chartLines('loss', ['training'], [entry('run', 0, { training: source })], { ...state, axis: 'time' })[0]).toMatchObject({ x: [5, 6], y: [1, 3] });
+    expect(
+      chartLines('loss', ['training'], [entry('run', 0, { training: source })], { ...state, axis: 'time' })[0],
+    ).toMatchObject({ x: [5, 6], y: [1, 3] });
   });
 
   test('smoothing keeps the raw line, and leaves a handful of points alone', () => {
     const many = Array.from({ length: 40 }, (_value, index) => index);
-    const source = { training: line(many, many.map((index) => index % 2)), test: line([1, 2], [0, 1]) };
-    const [training, evaluations] = chartLines('loss', ['training', 'test'], [entry('run', 0, source)], { ...state, smoothing: 0.9 });
+    const source = {
+      training: line(
+        many,
+        many.map((index) => index % 2),
+      ),
+      test: line([1, 2], [0, 1]),
+    };
+    const [training, evaluations] = chartLines('loss', ['training', 'test'], [entry('run', 0, source)], {
+      ...state,
+      smoothing: 0.9,
+    });
     expect(training?.raw).toEqual(source.training.values);
     expect(Math.abs((training?.y.at(-1) ?? 0) - 0.5)).toBeLessThan(0.05);
     expect(evaluations).toMatchObject({ y: [0, 1] });

@@ -59,7 +59,12 @@ const fewestSmoothedPoints = 30;
 const gridPoints = 400;
 
 /** The lines of one chart: one per visible entry and label that has points. */
-export function chartLines(key: string, labels: readonly string[], entries: readonly Entry[], state: ViewState): ChartLine[] {
+export function chartLines(
+  key: string,
+  labels: readonly string[],
+  entries: readonly Entry[],
+  state: ViewState,
+): ChartLine[] {
   const compare = entries.length > 1;
   return entries.flatMap((entry, entryIndex) => {
     if (state.hiddenEntries.has(entryIndex)) return [];
@@ -93,10 +98,13 @@ interface DrawnLine {
 
 function prepare({ steps, seconds, values }: SourceLine, { smoothing, logScale, axis }: ViewState): DrawnLine {
   // A logarithm has no place for zero and negative values.
-  const visible = (value: number | null) => (value !== null && Number.isFinite(value) && (!logScale || value > 0) ? value : null);
+  const visible = (value: number | null) =>
+    value !== null && Number.isFinite(value) && (!logScale || value > 0) ? value : null;
   const positions = axis === 'step' ? steps : seconds;
   // Two steps within one tick of the clock would stand above each other.
-  const kept = positions.flatMap((position, index) => (index === 0 || position > (positions[index - 1] ?? 0) ? [index] : []));
+  const kept = positions.flatMap((position, index) =>
+    index === 0 || position > (positions[index - 1] ?? 0) ? [index] : [],
+  );
   const x = kept.map((index) => positions[index] ?? 0);
   const raw = kept.map((index) => values[index] ?? null);
   if (smoothing <= 0 || raw.length < fewestSmoothedPoints) return { x, y: raw.map(visible) };
@@ -107,13 +115,21 @@ function prepare({ steps, seconds, values }: SourceLine, { smoothing, logScale, 
  * Mean, lowest and highest over runs, on the union of their positions; runs that have ended are left out. Where there
  * are more positions than a chart can show, neighbours are put together without losing their extremes.
  */
-function summarize(lines: readonly DrawnLine[]): Omit<DrawnLine, 'raw'> & { readonly low: (number | null)[]; readonly high: (number | null)[] } {
+function summarize(
+  lines: readonly DrawnLine[],
+): Omit<DrawnLine, 'raw'> & { readonly low: (number | null)[]; readonly high: (number | null)[] } {
   const union = [...new Set(lines.flatMap(({ x }) => x))].sort((left, right) => left - right);
-  const columns = union.map((at) => lines.map(({ x, y }) => interpolate(x, y, at)).filter((value) => value !== undefined));
+  const columns = union.map((at) =>
+    lines.map(({ x, y }) => interpolate(x, y, at)).filter((value) => value !== undefined),
+  );
   const width = Math.ceil(union.length / gridPoints);
   const bins = Array.from({ length: Math.ceil(union.length / width) }, (_value, bin) => {
     const values = columns.slice(bin * width, (bin + 1) * width);
-    return { at: union[Math.min(union.length - 1, bin * width + Math.floor(width / 2))] ?? 0, means: values.filter((column) => column.length > 0).map(average), all: values.flat() };
+    return {
+      at: union[Math.min(union.length - 1, bin * width + Math.floor(width / 2))] ?? 0,
+      means: values.filter((column) => column.length > 0).map(average),
+      all: values.flat(),
+    };
   });
   return {
     x: bins.map(({ at }) => at),
@@ -139,4 +155,3 @@ export function describeLines(title: string, lines: readonly ChartLine[], format
   });
   return `${title}. ${parts.join('; ')}.`;
 }
-

@@ -108,7 +108,10 @@ export class ChartView {
       }
       if (line.low !== undefined && line.high !== undefined) {
         bands.push({ series: [series.length, series.length + 1], fill: withAlpha(color, 0.18) });
-        series.push({ stroke: 'transparent', points: { show: false } }, { stroke: 'transparent', points: { show: false } });
+        series.push(
+          { stroke: 'transparent', points: { show: false } },
+          { stroke: 'transparent', points: { show: false } },
+        );
       }
       series.push({ stroke: color, width, dash: [...dashOf(line)], points: { size: 5 } });
     }
@@ -121,7 +124,16 @@ export class ChartView {
       scales: { x: { time: false }, y: content.logScale ? { distr: 3 } : {} },
       cursor: { sync: { key: this.#options.syncKey }, points: { size: 7 }, y: false },
       axes: [
-        { stroke: ink, grid, ticks: grid, font, labelFont: font, label: content.axis === 'step' ? 'step' : 'seconds', labelSize: 20, size: 34 },
+        {
+          stroke: ink,
+          grid,
+          ticks: grid,
+          font,
+          labelFont: font,
+          label: content.axis === 'step' ? 'step' : 'seconds',
+          labelSize: 20,
+          size: 34,
+        },
         {
           stroke: ink,
           grid,
@@ -154,7 +166,9 @@ export class ChartView {
     const nearest = at === undefined ? (positions.at(-1) ?? 0) : (positions[nearestIndex(positions, at)] ?? 0);
     for (const line of this.#shown) {
       const value = valueNear(line, nearest);
-      const baseline = line.isBaseline ? undefined : this.#shown.find((other) => other.isBaseline && other.labelIndex === line.labelIndex);
+      const baseline = line.isBaseline
+        ? undefined
+        : this.#shown.find((other) => other.isBaseline && other.labelIndex === line.labelIndex);
       const base = baseline && valueNear(baseline, nearest);
       const text = describeValue(line, value, base);
       const target = this.#values.get(line.id);
@@ -223,7 +237,8 @@ export class ChartView {
       item.append(button, value);
       return item;
     });
-    if (content.lines.length > firstLabels.oneRun) items.push(this.#switchAll(content, true), this.#switchAll(content, false));
+    if (content.lines.length > firstLabels.oneRun)
+      items.push(this.#switchAll(content, true), this.#switchAll(content, false));
     this.#legend.replaceChildren(...items);
   }
 
@@ -277,7 +292,8 @@ function describeValue(
   const high = line.high?.[index];
   const raw = line.raw?.[index];
   let text = formatNumber(value);
-  if (low !== undefined && low !== null && high !== undefined && high !== null) text += ` [${formatNumber(low)}, ${formatNumber(high)}]`;
+  if (low !== undefined && low !== null && high !== undefined && high !== null)
+    text += ` [${formatNumber(low)}, ${formatNumber(high)}]`;
   if (raw !== undefined && raw !== null) text += ` (raw ${formatNumber(raw)})`;
   if (baseline?.value !== undefined && baseline.value !== null) {
     const difference = value - baseline.value;
@@ -310,7 +326,10 @@ function swatch(line: ChartLine): SVGSVGElement {
   return picture;
 }
 
-function element<Name extends keyof HTMLElementTagNameMap>(name: Name, className?: string): HTMLElementTagNameMap[Name] {
+function element<Name extends keyof HTMLElementTagNameMap>(
+  name: Name,
+  className?: string,
+): HTMLElementTagNameMap[Name] {
   const made = document.createElement(name);
   if (className !== undefined) made.className = className;
   return made;

@@ -11,7 +11,9 @@ const several = foldRuns(
   [
     { name: 'adamw', learningRate: 0.001 },
     { name: 'sgd', learningRate: 0.0003 },
-  ].flatMap(({ name, learningRate }) => [1, 2, 3].flatMap((seed) => sampleRecords({ name, group: name, seed, learningRate }))),
+  ].flatMap(({ name, learningRate }) =>
+    [1, 2, 3].flatMap((seed) => sampleRecords({ name, group: name, seed, learningRate })),
+  ),
 );
 await writeFile(join(folder, 'one.html'), renderReport(one));
 await writeFile(join(folder, 'several.html'), renderReport(several, { baseline: 'sgd' }));

@@ -25,7 +25,12 @@ function median(values: readonly number[]): number {
 
 const rows = [];
 for (const layers of [0, 10, 50]) {
-  const values: Record<string, number> = { loss: 0, learningRate: 0.00123, 'throughput/steps': 61.20385, 'throughput/examples': 3917.0464 };
+  const values: Record<string, number> = {
+    loss: 0,
+    learningRate: 0.00123,
+    'throughput/steps': 61.20385,
+    'throughput/examples': 3917.0464,
+  };
   for (let layer = 0; layer < layers; layer += 1) {
     values[`gradientNorm/blocks.${layer}.weight`] = Math.exp(-layer) + 0.123456789;
     values[`updateNorm/blocks.${layer}.weight`] = Math.exp(-layer) * 0.00987654321;
@@ -33,10 +38,19 @@ for (const layers of [0, 10, 50]) {
   const jsonl: number[] = [];
   const tensorBoard: number[] = [];
   for (let repetition = 0; repetition < repetitions; repetition += 1) {
-    jsonl.push(await microsecondsPerStep(await openJsonlSink(join(folder, 'metrics.jsonl'), { replace: true }), values));
-    tensorBoard.push(await microsecondsPerStep(await openTensorBoardSink(join(folder, 'events'), { replace: true }), values));
+    jsonl.push(
+      await microsecondsPerStep(await openJsonlSink(join(folder, 'metrics.jsonl'), { replace: true }), values),
+    );
+    tensorBoard.push(
+      await microsecondsPerStep(await openTensorBoardSink(join(folder, 'events'), { replace: true }), values),
+    );
   }
-  rows.push({ 'values per step': Object.keys(values).length, 'JSONL µs': median(jsonl).toFixed(1), 'TensorBoard µs': median(tensorBoard).toFixed(1), 'both µs': (median(jsonl) + median(tensorBoard)).toFixed(1) });
+  rows.push({
+    'values per step': Object.keys(values).length,
+    'JSONL µs': median(jsonl).toFixed(1),
+    'TensorBoard µs': median(tensorBoard).toFixed(1),
+    'both µs': (median(jsonl) + median(tensorBoard)).toFixed(1),
+  });
 }
 rmSync(folder, { recursive: true });
 console.table(rows);

@@ -26,7 +26,8 @@ test('kill -9 in the middle of writing loses no step before the checkpoint and d
       });
       const exit = once(child, 'exit');
       // The moment differs from run to run: the child does not wait for us.
-      while (child.exitCode === null && sizeOf() < before + 15_000) await new Promise((resolve) => setTimeout(resolve, 7));
+      while (child.exitCode === null && sizeOf() < before + 15_000)
+        await new Promise((resolve) => setTimeout(resolve, 7));
       child.kill('SIGKILL');
       await exit;
     }
@@ -41,8 +42,14 @@ test('kill -9 in the middle of writing loses no step before the checkpoint and d
     expect(run?.series.get('loss')?.steps).toEqual(expected);
     expect(run?.resumedAt.length).toBe(3);
     expect(readFileSync(path, 'utf8').match(/"kind":"run"/gu)).toHaveLength(1);
-    const events = readdirSync(join(folder, 'tensorboard')).flatMap((name) => readFramedRecords(readFileSync(join(folder, 'tensorboard', name))).records);
-    const steps = events.map((event) => fromBinary(EventSchema, event)).flatMap((event) => (event.what.case === 'summary' && event.what.value.value[0]?.tag === 'loss' ? [Number(event.step)] : []));
+    const events = readdirSync(join(folder, 'tensorboard')).flatMap(
+      (name) => readFramedRecords(readFileSync(join(folder, 'tensorboard', name))).records,
+    );
+    const steps = events
+      .map((event) => fromBinary(EventSchema, event))
+      .flatMap((event) =>
+        event.what.case === 'summary' && event.what.value.value[0]?.tag === 'loss' ? [Number(event.step)] : [],
+      );
     expect(steps).toEqual(expected);
   } finally {
     rmSync(folder, { recursive: true });

@@ -11,9 +11,12 @@ import { foldRuns } from '../src/records/fold-run.js';
 import { parseRuns } from '../src/records/parse-records.js';
 import { sampleRecords } from './sample-runs.js';
 
-const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path));
+const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
+  existsSync(path),
+);
 
-if (executablePath === undefined) console.warn('The report is not tried in a browser: there is no Chromium (Debian: apt-get install chromium).');
+if (executablePath === undefined)
+  console.warn('The report is not tried in a browser: there is no Chromium (Debian: apt-get install chromium).');
 
 const describeWithBrowser = executablePath === undefined ? describe.skip : describe;
 
@@ -24,7 +27,9 @@ describeWithBrowser('the report in a browser', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'updraft-report-'));
-    const several = ['adamw', 'sgd'].flatMap((name) => [1, 2].flatMap((seed) => sampleRecords({ name, group: name, seed, steps: 200 })));
+    const several = ['adamw', 'sgd'].flatMap((name) =>
+      [1, 2].flatMap((seed) => sampleRecords({ name, group: name, seed, steps: 200 })),
+    );
     await writeFile(join(folder, 'one.html'), renderReport(foldRuns(sampleRecords({ steps: 200 }))));
     await writeFile(join(folder, 'several.html'), renderReport(foldRuns(several), { baseline: 'sgd' }));
     browser = await chromium.launch({
@@ -46,7 +51,11 @@ describeWithBrowser('the report in a browser', () => {
     if (folder !== undefined) await rm(folder, { recursive: true });
   });
 
-  async function open(name: string, colorScheme: 'light' | 'dark' = 'light', width = 1280): Promise<{ page: Page; problems: string[] }> {
+  async function open(
+    name: string,
+    colorScheme: 'light' | 'dark' = 'light',
+    width = 1280,
+  ): Promise<{ page: Page; problems: string[] }> {
     const context = await browser.newContext({ colorScheme, viewport: { width, height: 900 }, acceptDownloads: true });
     const page = await context.newPage();
     const problems: string[] = [];
@@ -63,21 +72,30 @@ describeWithBrowser('the report in a browser', () => {
     ['one.html', 'dark', 1280],
     ['several.html', 'light', 1280],
     ['several.html', 'dark', 390],
-  ] as const)('%s, %s, %d pixels wide: draws every chart without an error, a request, or an accessibility violation', async (name, scheme, width) => {
-    const { page, problems } = await open(name, scheme, width);
-    expect(await page.locator('figure canvas').count()).toBe(await page.locator('figure').count());
-    expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
-    expect(problems).toEqual([]);
-    for (const details of await page.locator('details').all()) await details.evaluate((element) => element.setAttribute('open', ''));
-    // Evaluated by the browser's debugger, which the page's policy does not bind.
-    await page.evaluate(await readFile(axe, 'utf8'));
-    const violations = await page.evaluate(async () => {
-      const { axe: checker } = globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } };
-      return (await checker.run()).violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 200)).join(' | ')}`);
-    });
-    expect(violations).toEqual([]);
-    await page.context().close();
-  }, 60_000);
+  ] as const)(
+    '%s, %s, %d pixels wide: draws every chart without an error, a request, or an accessibility violation',
+    async (name, scheme, width) => {
+      const { page, problems } = await open(name, scheme, width);
+      expect(await page.locator('figure canvas').count()).toBe(await page.locator('figure').count());
+      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+      expect(problems).toEqual([]);
+      for (const details of await page.locator('details').all())
+        await details.evaluate((element) => element.setAttribute('open', ''));
+      // Evaluated by the browser's debugger, which the page's policy does not bind.
+      await page.evaluate(await readFile(axe, 'utf8'));
+      const violations = await page.evaluate(async () => {
+        const { axe: checker } = globalThis as unknown as {
+          axe: { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
+        };
+        return (await checker.run()).violations.map(
+          ({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 200)).join(' | ')}`,
+        );
+      });
+      expect(violations).toEqual([]);
+      await page.context().close();
+    },
+    60_000,
+  );
 
   test('arrow keys read the figures out', async () => {
     const { page } = await open('one.html');
@@ -101,7 +119,9 @@ describeWithBrowser('the report in a browser', () => {
     const box = await plot.boundingBox();
     await page.mouse.move((box?.x ?? 0) + (box?.width ?? 0) / 2, (box?.y ?? 0) + 50);
     expect(await page.locator('figure[data-chart=loss] .position').textContent()).toMatch(/^step (?:99|100|101)$/u);
-    expect(await page.locator('figure[data-chart=learningRate] .position').textContent()).toMatch(/^step (?:99|100|101)$/u);
+    expect(await page.locator('figure[data-chart=learningRate] .position').textContent()).toMatch(
+      /^step (?:99|100|101)$/u,
+    );
     await page.context().close();
   });
 
@@ -130,13 +150,19 @@ describeWithBrowser('the report in a browser', () => {
     const names = page.locator('figure[data-chart=accuracy] .legend-entry');
     const values = page.locator('figure[data-chart=accuracy] .legend-value');
     expect(await names.allTextContents()).toEqual(['adamw (2 seeds)', 'sgd (2 seeds)']);
-    expect(await values.first().textContent()).toMatch(/^[\d.]+ \[[\d.]+, [\d.]+\] \(\+?−?[\d.]+(?:e−\d+)? to baseline\)$/u);
+    expect(await values.first().textContent()).toMatch(
+      /^[\d.]+ \[[\d.]+, [\d.]+\] \(\+?−?[\d.]+(?:e−\d+)? to baseline\)$/u,
+    );
     await page.locator('#average').uncheck();
     expect(await names.allTextContents()).toEqual(['adamw, seed 1', 'adamw, seed 2', 'sgd, seed 1', 'sgd, seed 2']);
     await page.locator('#entries input').first().uncheck();
     expect(await names.allTextContents()).toEqual(['adamw, seed 2', 'sgd, seed 1', 'sgd, seed 2']);
     await page.locator('#baseline').selectOption('sgd, seed 1');
-    expect(await values.allTextContents()).toEqual([expect.stringContaining('to baseline'), expect.not.stringContaining('to baseline'), expect.stringContaining('to baseline')]);
+    expect(await values.allTextContents()).toEqual([
+      expect.stringContaining('to baseline'),
+      expect.not.stringContaining('to baseline'),
+      expect.stringContaining('to baseline'),
+    ]);
     await page.context().close();
   });
 

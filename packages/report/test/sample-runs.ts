@@ -31,7 +31,12 @@ export function sampleHeader(options: SampleRunOptions = {}): RunHeader {
     name,
     ...(options.group === undefined ? {} : { group: options.group }),
     command: `updraft train mnist.json --seed ${seed} --learning-rate ${learningRate}`,
-    config: { model: { name: 'lenet', channels: [8, 16] }, updateRule: 'adamw', options: { learningRate }, batchSize: 64 },
+    config: {
+      model: { name: 'lenet', channels: [8, 16] },
+      updateRule: 'adamw',
+      options: { learningRate },
+      batchSize: 64,
+    },
     configHash: `${options.group ?? name}-5f8b03a1c2`,
     seed,
     startedAt: new Date(startedAt).toISOString(),
@@ -50,25 +55,35 @@ export function sampleRecords(options: SampleRunOptions = {}): MetricRecord[] {
   const timeAt = (step: number) => startedAt + 1800 + step * 42;
   for (let step = 1; step <= steps; step += 1) {
     const progress = step / steps;
-    const loss = 0.05 + 2.25 * Math.exp(-step * 12 * learningRate ** 0.5 * 0.06) * (0.85 + 0.3 * random()) + 0.05 * random();
+    const loss =
+      0.05 + 2.25 * Math.exp(-step * 12 * learningRate ** 0.5 * 0.06) * (0.85 + 0.3 * random()) + 0.05 * random();
     const values: Record<string, number> = {
       loss,
       learningRate: learningRate * Math.min(1, step / 60) * (0.5 + 0.5 * Math.cos(Math.PI * progress)),
       'throughput/steps per second': 23 + 2 * random() - (step % 97 === 0 ? 9 : 0),
     };
     layers.forEach((layer, index) => {
-      values[`gradientNorm/${layer}`] = (0.2 + index * 0.25) * (0.6 + 0.8 * random()) * (0.25 + Math.exp(-progress * 3));
+      values[`gradientNorm/${layer}`] =
+        (0.2 + index * 0.25) * (0.6 + 0.8 * random()) * (0.25 + Math.exp(-progress * 3));
       values[`updateNorm/${layer}`] = learningRate * (1 + index) * (0.8 + 0.3 * random()) * (1.05 - progress);
     });
     records.push({ kind: 'scalars', step, time: timeAt(step), values });
     if (step % Math.max(1, Math.floor(steps / 6)) === 0) {
       const accuracy = 0.99 - 0.08 * Math.exp(-progress * 5) + 0.002 * random();
-      records.push({ kind: 'evaluation', step, time: timeAt(step) + 20, name: 'test', metrics: { loss: loss * 0.9, accuracy } });
+      records.push({
+        kind: 'evaluation',
+        step,
+        time: timeAt(step) + 20,
+        name: 'test',
+        metrics: { loss: loss * 0.9, accuracy },
+      });
     }
   }
   const time = timeAt(steps);
   const labels = Array.from({ length: 10 }, (_value, index) => String(index));
-  const counts = labels.map((_label, row) => labels.map((_other, column) => (row === column ? 960 + Math.floor(random() * 40) : Math.floor(random() * 4))));
+  const counts = labels.map((_label, row) =>
+    labels.map((_other, column) => (row === column ? 960 + Math.floor(random() * 40) : Math.floor(random() * 4))),
+  );
   records.push(
     { kind: 'confusionMatrix', step: steps, time, name: 'test', labels, counts },
     {
@@ -87,7 +102,13 @@ export function sampleRecords(options: SampleRunOptions = {}): MetricRecord[] {
       step: steps,
       time,
       name: 'Generated text',
-      texts: [{ prompt: 'Call me', text: 'Call me Ishmael. Some years ago—never mind how long precisely', reference: 'Call me Ishmael.' }],
+      texts: [
+        {
+          prompt: 'Call me',
+          text: 'Call me Ishmael. Some years ago—never mind how long precisely',
+          reference: 'Call me Ishmael.',
+        },
+      ],
     },
     {
       kind: 'histogram',
@@ -107,12 +128,31 @@ export function sampleRecords(options: SampleRunOptions = {}): MetricRecord[] {
         { name: 'checkpoint', seconds: 0.12, count: 9 },
       ],
     },
-    { kind: 'memory', peakBytes: 412 * 2 ** 20, parts: { parameters: 1.4 * 2 ** 20, 'optimiser state': 2.8 * 2 ** 20, 'data set': 55 * 2 ** 20 } },
+    {
+      kind: 'memory',
+      peakBytes: 412 * 2 ** 20,
+      parts: { parameters: 1.4 * 2 ** 20, 'optimiser state': 2.8 * 2 ** 20, 'data set': 55 * 2 ** 20 },
+    },
     {
       kind: 'graph',
       name: 'train step',
       nodes: 133,
-      operators: { Mul: 34, Add: 26, Sub: 12, Conv: 6, ConvTranspose: 1, Gemm: 6, Relu: 3, MaxPool: 2, ReduceSum: 6, Sqrt: 8, Div: 9, Reshape: 4, Softmax: 1, Where: 3 },
+      operators: {
+        Mul: 34,
+        Add: 26,
+        Sub: 12,
+        Conv: 6,
+        ConvTranspose: 1,
+        Gemm: 6,
+        Relu: 3,
+        MaxPool: 2,
+        ReduceSum: 6,
+        Sqrt: 8,
+        Div: 9,
+        Reshape: 4,
+        Softmax: 1,
+        Where: 3,
+      },
       unplaced: [],
       parameters: 61_706,
       bytes: 48_211,
@@ -126,9 +166,22 @@ export function sampleRecords(options: SampleRunOptions = {}): MetricRecord[] {
       unplaced: [{ operator: 'ArgMax', node: 'accuracy/argmax', reason: 'no int64 kernel' }],
     },
     { kind: 'warning', step: 412, message: 'The gradient norm of conv1 was ten times its average.' },
-    { kind: 'check', name: 'exported model agrees with onnxruntime', verdict: 'pass', detail: 'largest difference 2.1e-7' },
+    {
+      kind: 'check',
+      name: 'exported model agrees with onnxruntime',
+      verdict: 'pass',
+      detail: 'largest difference 2.1e-7',
+    },
     { kind: 'check', name: 'test accuracy of at least 98.5 %', verdict: 'pass' },
-    { kind: 'table', title: 'Slowest operators', columns: ['operator', 'node', 'milliseconds'], rows: [['Conv', 'conv2', 11.2], ['ConvTranspose', null, 8.05]] },
+    {
+      kind: 'table',
+      title: 'Slowest operators',
+      columns: ['operator', 'node', 'milliseconds'],
+      rows: [
+        ['Conv', 'conv2', 11.2],
+        ['ConvTranspose', null, 8.05],
+      ],
+    },
     { kind: 'end', step: steps, time: time + 500, reason: 'completed' },
   );
   return records;

@@ -31,7 +31,14 @@ const known: readonly KnownGroup[] = [
 ];
 
 function describeGroup(key: string): KnownGroup {
-  return known.find((group) => group.key === key) ?? { key, title: readable(key), unit: readable(key).toLowerCase(), plainLabel: 'training' };
+  return (
+    known.find((group) => group.key === key) ?? {
+      key,
+      title: readable(key),
+      unit: readable(key).toLowerCase(),
+      plainLabel: 'training',
+    }
+  );
 }
 
 /**
@@ -98,6 +105,9 @@ function evaluationSeries(run: RunRecord): [key: string, label: string, series: 
 
 /** `batchSize` becomes `Batch size`; names of several words stay as they are. */
 function readable(key: string): string {
-  const words = key.replace(/([a-z0-9])([A-Z])/gu, (_match, before: string, capital: string) => `${before} ${capital.toLowerCase()}`);
+  const words = key.replace(
+    /([a-z0-9])([A-Z])/gu,
+    (_match, before: string, capital: string) => `${before} ${capital.toLowerCase()}`,
+  );
   return words.charAt(0).toUpperCase() + words.slice(1);
 }

@@ -23,5 +23,11 @@ test.each([
 
 test('bytes and durations', () => {
   expect([512, 1536, 412 * 2 ** 20].map(formatBytes)).toEqual(['512 B', '1.5 KiB', '412.0 MiB']);
-  expect([0.0451, 12.34, 59.99, 200, 3725].map(formatDuration)).toEqual(['45.1 ms', '12.3 s', '60.0 s', '3 min 20 s', '1 h 02 min']);
+  expect([0.0451, 12.34, 59.99, 200, 3725].map(formatDuration)).toEqual([
+    '45.1 ms',
+    '12.3 s',
+    '60.0 s',
+    '3 min 20 s',
+    '1 h 02 min',
+  ]);
 });

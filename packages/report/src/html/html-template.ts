@@ -14,13 +14,21 @@ export class Markup {
 /** What may stand in a template: text is escaped, markup and lists of it are not; false and undefined leave nothing. */
 export type Insert = string | number | Markup | false | undefined | readonly Insert[];
 
-const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+const entities: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
 
 /** Makes text safe as element content and as a quoted attribute value. */
 export function escapeHtml(text: string): string {
   // Control characters other than tab and line breaks are not allowed in HTML; they are shown as a replacement.
-  // eslint-disable-next-line no-control-regex -- these are the characters that the replacement is for
-  return text.replace(/[&<>"']/gu, (character) => entities[character] ?? '').replace(/[\0-\x08\x0b\x0c\x0e-\x1f\x7f]/gu, '\ufffd');
+
+  return text
+    .replace(/[&<>"']/gu, (character) => entities[character] ?? '')
+    .replace(/[\0-\x08\x0b\x0c\x0e-\x1f\x7f]/gu, '\ufffd');
 }
 
 /**

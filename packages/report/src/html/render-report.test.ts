@@ -11,7 +11,11 @@ import { renderReport } from './render-report.js';
 const one = foldRuns(sampleRecords({ steps: 120 }));
 const seeds = [1, 2, 3];
 const several = foldRuns(
-  ['adamw', 'sgd'].flatMap((name) => seeds.flatMap((seed) => sampleRecords({ name, group: name, seed, steps: 60, learningRate: name === 'sgd' ? 1e-4 : 1e-3 }))),
+  ['adamw', 'sgd'].flatMap((name) =>
+    seeds.flatMap((seed) =>
+      sampleRecords({ name, group: name, seed, steps: 60, learningRate: name === 'sgd' ? 1e-4 : 1e-3 }),
+    ),
+  ),
 );
 
 function page(source: string): HTMLElement {
@@ -34,7 +38,15 @@ describe('one run', () => {
     expect(root.querySelector('h1')?.text).toBe('lenet-mnist');
     expect(root.querySelector('title')?.text).toContain('lenet-mnist');
     const facts = root.querySelector('dl.facts')?.text ?? '';
-    for (const fact of ['updraft train mnist.json --seed 1', 'lenet-mnist-5f8b03a1c2', 'cpu (2 threads)', 'linux x64, 2 cores', 'onnxruntime-node 1.30.0', 'd030785', '2026-11-24 09:30 UTC']) {
+    for (const fact of [
+      'updraft train mnist.json --seed 1',
+      'lenet-mnist-5f8b03a1c2',
+      'cpu (2 threads)',
+      'linux x64, 2 cores',
+      'onnxruntime-node 1.30.0',
+      'd030785',
+      '2026-11-24 09:30 UTC',
+    ]) {
       expect(facts).toContain(fact);
     }
     expect(root.querySelector('header pre')?.text).toContain('"batchSize": 64');
@@ -43,7 +55,14 @@ describe('one run', () => {
 
   test('has a place for each chart, with a picture and a table for those who cannot see it', () => {
     const charts = root.querySelectorAll('figure[data-chart]');
-    expect(charts.map((figure) => figure.getAttribute('data-chart'))).toEqual(['loss', 'accuracy', 'learningRate', 'gradientNorm', 'updateNorm', 'throughput']);
+    expect(charts.map((figure) => figure.getAttribute('data-chart'))).toEqual([
+      'loss',
+      'accuracy',
+      'learningRate',
+      'gradientNorm',
+      'updateNorm',
+      'throughput',
+    ]);
     for (const figure of charts) {
       expect(figure.querySelector('noscript svg[role=img]')?.getAttribute('aria-label')).toMatch(/against step: /u);
       expect(figure.querySelectorAll('details tbody tr').length).toBeGreaterThan(1);
@@ -58,7 +77,13 @@ describe('one run', () => {
     const matrix = root.querySelector('table.confusion');
     expect(matrix?.querySelectorAll('tbody tr')).toHaveLength(10);
     const counts = one[0]?.confusionMatrices[0]?.counts;
-    expect(matrix?.querySelectorAll('tbody tr')[3]?.querySelectorAll('td').map((cell) => cell.text).slice(0, 10)).toEqual(counts?.[3]?.map(String));
+    expect(
+      matrix
+        ?.querySelectorAll('tbody tr')[3]
+        ?.querySelectorAll('td')
+        .map((cell) => cell.text)
+        .slice(0, 10),
+    ).toEqual(counts?.[3]?.map(String));
     const images = root.querySelectorAll('.samples img');
     expect(images).toHaveLength(24);
     expect(images[7]?.getAttribute('alt')).toBe('Sample: true 7, predicted 1');
@@ -86,8 +111,12 @@ describe('one run', () => {
 test('nothing is loaded from elsewhere, and the policy allows nothing but what is in the page', () => {
   const source = renderReport(one);
   const root = page(source);
-  const outside = root.querySelectorAll('[src], [href], link, iframe, object, form[action]').map((element) => element.getAttribute('src') ?? element.getAttribute('href'));
-  expect(outside.filter((address) => address === undefined || !/^(?:data:image\/png;base64,|#)/u.test(address))).toEqual([]);
+  const outside = root
+    .querySelectorAll('[src], [href], link, iframe, object, form[action]')
+    .map((element) => element.getAttribute('src') ?? element.getAttribute('href'));
+  expect(
+    outside.filter((address) => address === undefined || !/^(?:data:image\/png;base64,|#)/u.test(address)),
+  ).toEqual([]);
   expect(root.querySelector('style')?.rawText).not.toMatch(/url\(|@import/u);
   expect(root.querySelectorAll('[style]')).toEqual([]);
 
@@ -122,24 +151,54 @@ test('no recorded text becomes markup, wherever it stands', () => {
     { kind: 'scalars', step: 2, time: 9, values: { loss: 1, [attack]: 3, [`loss/${attack}`]: 4 } },
     { kind: 'evaluation', ...point, metrics: { [attack]: 1 } },
     { kind: 'histogram', ...point, edges: [0, 1], counts: [1] },
-    { kind: 'confusionMatrix', ...point, labels: [attack, 'b'], counts: [[1, 0], [2, 3]] },
-    { kind: 'images', ...point, images: [{ png: 'AAAA', width: 1, height: 1, label: attack, predicted: 'other', caption: attack }] },
+    {
+      kind: 'confusionMatrix',
+      ...point,
+      labels: [attack, 'b'],
+      counts: [
+        [1, 0],
+        [2, 3],
+      ],
+    },
+    {
+      kind: 'images',
+      ...point,
+      images: [{ png: 'AAAA', width: 1, height: 1, label: attack, predicted: 'other', caption: attack }],
+    },
     { kind: 'texts', ...point, texts: [{ prompt: attack, text: attack, reference: attack }] },
     { kind: 'phases', phases: [{ name: attack, seconds: 1 }] },
     { kind: 'memory', peakBytes: 1, parts: { [attack]: 1 } },
-    { kind: 'graph', name: attack, nodes: 1, operators: { [attack]: 1 }, unplaced: [{ operator: attack, node: attack, reason: attack }] },
+    {
+      kind: 'graph',
+      name: attack,
+      nodes: 1,
+      operators: { [attack]: 1 },
+      unplaced: [{ operator: attack, node: attack, reason: attack }],
+    },
     { kind: 'warning', message: attack },
     { kind: 'check', name: attack, verdict: 'fail', detail: attack },
     { kind: 'table', title: attack, columns: [attack], rows: [[attack]] },
     { kind: 'end', step: 1, time: 0, reason: 'failed', message: attack },
   ];
-  for (const runs of [foldRuns(records), foldRuns([...records, ...records.map((record) => (record.kind === 'run' ? { ...record, seed: `2${attack}` } : record))])]) {
+  for (const runs of [
+    foldRuns(records),
+    foldRuns([
+      ...records,
+      ...records.map((record) => (record.kind === 'run' ? { ...record, seed: `2${attack}` } : record)),
+    ]),
+  ]) {
     const source = renderReport(runs, { title: attack, baseline: attack });
     expect(source.match(/<script/gu)).toHaveLength(2);
     expect(source.match(/<\/script/gu)).toHaveLength(2);
     expect(source).not.toContain('<!--');
     const root = page(source);
-    expect(root.querySelectorAll('img').every((image) => image.getAttribute('onerror') === undefined && image.getAttribute('src')?.startsWith('data:'))).toBe(true);
+    expect(
+      root
+        .querySelectorAll('img')
+        .every(
+          (image) => image.getAttribute('onerror') === undefined && image.getAttribute('src')?.startsWith('data:'),
+        ),
+    ).toBe(true);
     expect(root.querySelector('h1')?.text).toBe(attack);
     expect(root.querySelectorAll('[onerror]')).toEqual([]);
     expect(parseRuns(recordsIn(source))[0]?.header.command).toBe(attack);
@@ -153,13 +212,21 @@ describe('several runs', () => {
   test('are compared: means with spread, differences paired by seed', () => {
     expect(root.querySelector('h1')?.text).toBe('6 runs compared');
     const accuracies = several.map((run) => run.evaluations.at(-1)?.metrics['accuracy'] ?? Number.NaN);
-    const results = cellTexts(root.querySelectorAll('table').find((table) => table.querySelector('caption')?.text === 'Last evaluation on test'));
+    const results = cellTexts(
+      root
+        .querySelectorAll('table')
+        .find((table) => table.querySelector('caption')?.text === 'Last evaluation on test'),
+    );
     expect(results).toHaveLength(1 + 6 + 2);
     const total = results[4] ?? [];
     expect(total.slice(0, 2)).toEqual(['adamw: mean ± standard deviation', '3 seeds']);
     const mean = ((accuracies[0] ?? 0) + (accuracies[1] ?? 0) + (accuracies[2] ?? 0)) / 3;
     expect(Number(total.at(-1)?.split(' ± ')[0])).toBeCloseTo(mean, 4);
-    const differences = cellTexts(root.querySelectorAll('table').find((table) => table.querySelector('caption')?.text.startsWith('Difference to adamw') === true));
+    const differences = cellTexts(
+      root
+        .querySelectorAll('table')
+        .find((table) => table.querySelector('caption')?.text.startsWith('Difference to adamw') === true),
+    );
     expect(differences.slice(1).map((row) => row.slice(0, 3))).toEqual([
       ['sgd', 'loss', '3'],
       ['sgd', 'accuracy', '3'],
@@ -201,7 +268,9 @@ describe('size', () => {
     const size = Buffer.byteLength(renderReport(one));
     const small = renderReport(one, { maximumBytes: Math.floor(size * 0.85) });
     expect(Buffer.byteLength(small)).toBeLessThanOrEqual(size * 0.85);
-    expect(page(small).querySelectorAll('.samples img').length > 0).toBe(!small.includes('left out to keep the page small'));
+    expect(page(small).querySelectorAll('.samples img').length > 0).toBe(
+      !small.includes('left out to keep the page small'),
+    );
     expect(() => renderReport(one, { maximumBytes: 50_000 })).toThrow(/does not fit into 50000 bytes/u);
   });
 });
@@ -213,8 +282,15 @@ test('little is enough: a run that has only begun', () => {
 });
 
 test('values that cannot be drawn are counted beside the chart', () => {
-  const records: MetricRecord[] = [1, Number.NaN, 0.5].map((loss, index) => ({ kind: 'scalars', step: index + 1, time: 0, values: { loss } }));
-  expect(page(renderReport(foldRuns([sampleHeader(), ...records]))).querySelector('figure')?.text).toContain('Not drawn: 1 values of training that are NaN or infinite.');
+  const records: MetricRecord[] = [1, Number.NaN, 0.5].map((loss, index) => ({
+    kind: 'scalars',
+    step: index + 1,
+    time: 0,
+    values: { loss },
+  }));
+  expect(page(renderReport(foldRuns([sampleHeader(), ...records]))).querySelector('figure')?.text).toContain(
+    'Not drawn: 1 values of training that are NaN or infinite.',
+  );
 });
 
 test('no runs are an error', () => {

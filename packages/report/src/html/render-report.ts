@@ -61,7 +61,9 @@ export function renderReport(runs: readonly RunRecord[], options: RenderReportOp
 
 /** A low estimate of what series take: a step of one digit, a value of four and two commas per point. */
 function leastBytes(runs: readonly RunRecord[], points: number): number {
-  const lengths = runs.flatMap((run) => [...run.series.values()].map((series) => Math.min(points, series.steps.length)));
+  const lengths = runs.flatMap((run) =>
+    [...run.series.values()].map((series) => Math.min(points, series.steps.length)),
+  );
   return lengths.reduce((sum, length) => sum + 7 * length, 0);
 }
 
@@ -70,56 +72,72 @@ function recordLines(runs: readonly RunRecord[], points: number): string {
   return encodeRecords(runs.flatMap((run) => compactRun(run, points))).replaceAll('<', '\\u003c');
 }
 
-function renderPage(runs: readonly RunRecord[], records: string, leftOut: readonly string[], options: RenderReportOptions): string {
+function renderPage(
+  runs: readonly RunRecord[],
+  records: string,
+  leftOut: readonly string[],
+  options: RenderReportOptions,
+): string {
   const groups = chartGroups(runs);
   const names = runLabels(runs);
   const title = options.title ?? (runs.length === 1 ? (names[0] ?? '') : `${runs.length} runs compared`);
   // No request can leave the page, and no script but ours can run in it, whatever the records hold.
   const policy = `default-src 'none'; script-src '${pageScriptHash}'; style-src '${pageStyleHash}'; img-src data:; base-uri 'none'; form-action 'none'`;
   return html`<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="Updraft">
-<title>${title} · Updraft report</title>
-<style>${trusted(pageStyle)}</style>
-</head>
-<body>
-<a class="skip" href="#charts">Skip to the charts</a>
-${headerSection(runs, names, title)}
-<main>
-${noticeSection(runs, names)}
-${charts(groups, runs, names, options.baseline)}
-${evaluationSection(runs)}
-${sampleSection(runs, names)}
-${modelSection(runs, names)}
-${performanceSection(runs, names)}
-${tableSection(runs, names)}
-<h2 id="data">Data</h2>
-<div class="card">
-<p>The records that this page was made from, one JSON object per line; a metrics file that Updraft can read again.${downSampled(runs, records) && ' Long series were thinned out for this page; the metrics file of the run has every step.'}${leftOut.length > 0 && ' Samples and histograms were left out to keep the page small.'}</p>
-<button type="button" id="download" hidden>Download metrics.jsonl</button>
-</div>
-</main>
-<footer>Made by Updraft from recorded metrics. This file is complete: it opens from disk and loads nothing.</footer>
-<script type="application/x-ndjson" id="records">
-${trusted(records)}</script>
-<script>${trusted(pageScript)}</script>
-</body>
-</html>
-`.toString();
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta http-equiv="Content-Security-Policy" content="${policy}" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="generator" content="Updraft" />
+        <title>${title} · Updraft report</title>
+        <style>
+          ${trusted(pageStyle)}
+        </style>
+      </head>
+      <body>
+        <a class="skip" href="#charts">Skip to the charts</a>
+        ${headerSection(runs, names, title)}
+        <main>
+          ${noticeSection(runs, names)} ${charts(groups, runs, names, options.baseline)} ${evaluationSection(runs)}
+          ${sampleSection(runs, names)} ${modelSection(runs, names)} ${performanceSection(runs, names)}
+          ${tableSection(runs, names)}
+          <h2 id="data">Data</h2>
+          <div class="card">
+            <p>
+              The records that this page was made from, one JSON object per line; a metrics file that Updraft can read
+              again.${downSampled(runs, records) && ' Long series were thinned out for this page; the metrics file of the run has every step.'}${leftOut.length > 0 && ' Samples and histograms were left out to keep the page small.'}
+            </p>
+            <button type="button" id="download" hidden>Download metrics.jsonl</button>
+          </div>
+        </main>
+        <footer>
+          Made by Updraft from recorded metrics. This file is complete: it opens from disk and loads nothing.
+        </footer>
+        <script type="application/x-ndjson" id="records">
+          ${trusted(records)}
+        </script>
+        <script>
+          ${trusted(pageScript)};
+        </script>
+      </body>
+    </html> `.toString();
 }
 
-function charts(groups: readonly ChartGroup[], runs: readonly RunRecord[], names: readonly string[], baseline: string | undefined): Markup {
+function charts(
+  groups: readonly ChartGroup[],
+  runs: readonly RunRecord[],
+  names: readonly string[],
+  baseline: string | undefined,
+): Markup {
   return html`<h2 id="charts">Curves</h2>
-${groups.length === 0 ? html`<p>No series were recorded.</p>` : controls(runs, baseline)}
-<div class="grid">
-${groups.map((group) => chartSection(group, runs, names))}
-</div>`;
+    ${groups.length === 0 ? html`<p>No series were recorded.</p>` : controls(runs, baseline)}
+    <div class="grid">${groups.map((group) => chartSection(group, runs, names))}</div>`;
 }
 
 function downSampled(runs: readonly RunRecord[], records: string): boolean {
-  return records.includes('"originalLength"') || runs.some((run) => [...run.series.values()].some((series) => series.originalLength > series.steps.length));
+  return (
+    records.includes('"originalLength"') ||
+    runs.some((run) => [...run.series.values()].some((series) => series.originalLength > series.steps.length))
+  );
 }

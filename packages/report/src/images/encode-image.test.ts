@@ -9,7 +9,7 @@ function pixelRows(base64: string): { header: number[]; rows: number[] } {
   const file = Buffer.from(base64, 'base64');
   const data: Buffer[] = [];
   let header: number[] = [];
-  for (let offset = 8; offset < file.length; ) {
+  for (let offset = 8; offset < file.length;) {
     const length = file.readUInt32BE(offset);
     const type = file.toString('latin1', offset + 4, offset + 8);
     const content = file.subarray(offset + 8, offset + 8 + length);
@@ -28,8 +28,13 @@ test('grey values are scaled from their range and clamped', () => {
 
 test('planes of channels become pixels', () => {
   const planes = new Uint8Array([1, 2, 10, 20, 100, 200]);
-  expect(pixelRows(encodeImage({ data: planes, width: 2, height: 1, channels: 3 }).png)).toEqual({ header: [2, 1, 8, 2], rows: [0, 1, 10, 100, 2, 20, 200] });
-  expect(pixelRows(encodeImage({ data: planes, width: 2, height: 1, channels: 3, layout: 'hwc' }).png).rows).toEqual([0, 1, 2, 10, 20, 100, 200]);
+  expect(pixelRows(encodeImage({ data: planes, width: 2, height: 1, channels: 3 }).png)).toEqual({
+    header: [2, 1, 8, 2],
+    rows: [0, 1, 10, 100, 2, 20, 200],
+  });
+  expect(pixelRows(encodeImage({ data: planes, width: 2, height: 1, channels: 3, layout: 'hwc' }).png).rows).toEqual([
+    0, 1, 2, 10, 20, 100, 200,
+  ]);
 });
 
 test('sizes that do not fit are named', () => {

@@ -27,10 +27,13 @@ export function encodeImage(options: EncodeImageOptions): Pick<SampleImage, 'png
   const { data, width, height, channels = 1, layout = 'chw', range = [0, 1] } = options;
   const size = width * height * channels;
   if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1 || data.length !== size) {
-    throw new ReportError(`An image of ${width} × ${height} pixels with ${channels} channels needs ${size} values, not ${data.length}.`, {
-      hint: 'Pass one image at a time, and check `channels`.',
-      details: { width, height, channels, length: data.length },
-    });
+    throw new ReportError(
+      `An image of ${width} × ${height} pixels with ${channels} channels needs ${size} values, not ${data.length}.`,
+      {
+        hint: 'Pass one image at a time, and check `channels`.',
+        details: { width, height, channels, length: data.length },
+      },
+    );
   }
   const bytes = new Uint8Array(size);
   const isBytes = data instanceof Uint8Array || data instanceof Uint8ClampedArray;

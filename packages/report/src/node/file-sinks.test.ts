@@ -27,7 +27,12 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const loss = (step: number, value = 1 / step): MetricRecord => ({ kind: 'scalars', step, time: 1000 * step, values: { loss: value } });
+const loss = (step: number, value = 1 / step): MetricRecord => ({
+  kind: 'scalars',
+  step,
+  time: 1000 * step,
+  values: { loss: value },
+});
 
 function writeSteps(sink: MetricsSink, first: number, last: number): void {
   for (let step = first; step <= last; step += 1) sink.write(loss(step));
@@ -96,7 +101,9 @@ describe('JSON lines', () => {
 
     const records = parseRecords(await readFile(path(), 'utf8'));
     expect(records.filter(({ kind }) => kind === 'run')).toEqual([sampleHeader()]);
-    expect(records.flatMap((record) => (record.kind === 'scalars' ? [record.step] : []))).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(records.flatMap((record) => (record.kind === 'scalars' ? [record.step] : []))).toEqual([
+      1, 2, 3, 4, 5, 6, 7, 8, 9,
+    ]);
     expect(records.flatMap((record) => (record.kind === 'evaluation' ? [record.step] : []))).toEqual([5]);
     expect(records.some(({ kind }) => kind === 'end' || kind === 'warning')).toBe(false);
     const [run] = await readRuns(path());
@@ -132,7 +139,9 @@ describe('JSON lines', () => {
     const sink = await openJsonlSink('/dev/full', { replace: true });
     sink.write(loss(1));
     expect(() => sink.flush()).toThrow(MetricsSinkError);
-    expect(() => sink.write(loss(2))).toThrow(/Cannot write metrics to \/dev\/full: .*ENOSPC.*resume from the last checkpoint/u);
+    expect(() => sink.write(loss(2))).toThrow(
+      /Cannot write metrics to \/dev\/full: .*ENOSPC.*resume from the last checkpoint/u,
+    );
     await sink.close();
   });
 });
@@ -150,7 +159,10 @@ describe('replacing a file', () => {
     await replaceFile(path, content());
     expect(during).toHaveLength(2);
     expect(during.filter((name) => name.includes('tfevents'))).toEqual([]);
-    expect((await readdir(folder)).sort()).toEqual(['.events.out.rewritten.1.updraft.x.99.tmp', 'events.out.tfevents.1.updraft']);
+    expect((await readdir(folder)).sort()).toEqual([
+      '.events.out.rewritten.1.updraft.x.99.tmp',
+      'events.out.tfevents.1.updraft',
+    ]);
     expect(await readFile(path, 'utf8')).toBe('new');
   });
 

@@ -5,7 +5,10 @@ import { basename, dirname, join } from 'node:path';
  * Writes a file in one piece: to a temporary file beside it, synced, then renamed. A reader sees the old content or
  * the new, never a part.
  */
-export async function replaceFile(path: string, chunks: Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>): Promise<void> {
+export async function replaceFile(
+  path: string,
+  chunks: Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>,
+): Promise<void> {
   const temporary = join(dirname(path), `${temporaryPrefix(path)}${process.pid}.tmp`);
   await removeLeftovers(path);
   try {
@@ -36,7 +39,8 @@ function temporaryPrefix(path: string): string {
 async function removeLeftovers(path: string): Promise<void> {
   const prefix = temporaryPrefix(path);
   for (const name of await readdir(dirname(path))) {
-    if (name.startsWith(prefix) && /^\d+\.tmp$/u.test(name.slice(prefix.length))) await rm(join(dirname(path), name), { force: true });
+    if (name.startsWith(prefix) && /^\d+\.tmp$/u.test(name.slice(prefix.length)))
+      await rm(join(dirname(path), name), { force: true });
   }
 }
 

@@ -17,14 +17,18 @@ test('hand-calculated triangles', () => {
 
 test('a subset in order, with both ends, of at most the size that was asked for', () => {
   fc.assert(
-    fc.property(fc.array(fc.double({ noNaN: true, min: -1e6, max: 1e6 }), { minLength: 1, maxLength: 300 }), fc.integer({ min: 2, max: 60 }), (y, target) => {
-      const x = y.map((_value, index) => index * 3);
-      const kept = largestTriangleThreeBuckets(x, y, target);
-      expect(kept.length).toBe(Math.min(target, y.length));
-      expect(kept[0]).toBe(0);
-      expect(kept.at(-1)).toBe(y.length - 1);
-      expect(kept).toEqual([...new Set(kept)].sort((left, right) => left - right));
-    }),
+    fc.property(
+      fc.array(fc.double({ noNaN: true, min: -1e6, max: 1e6 }), { minLength: 1, maxLength: 300 }),
+      fc.integer({ min: 2, max: 60 }),
+      (y, target) => {
+        const x = y.map((_value, index) => index * 3);
+        const kept = largestTriangleThreeBuckets(x, y, target);
+        expect(kept.length).toBe(Math.min(target, y.length));
+        expect(kept[0]).toBe(0);
+        expect(kept.at(-1)).toBe(y.length - 1);
+        expect(kept).toEqual([...new Set(kept)].sort((left, right) => left - right));
+      },
+    ),
   );
 });
 

@@ -36,7 +36,8 @@ export function largestTriangleThreeBuckets(x: readonly number[], y: readonly nu
     let chosen = start;
     for (let position = start; position < end; position += 1) {
       const area = Math.abs(
-        (xAt(previous) - meanX) * (yAt(position) - yAt(previous)) - (xAt(previous) - xAt(position)) * (meanY - yAt(previous)),
+        (xAt(previous) - meanX) * (yAt(position) - yAt(previous)) -
+          (xAt(previous) - xAt(position)) * (meanY - yAt(previous)),
       );
       if (area > largest) {
         largest = area;

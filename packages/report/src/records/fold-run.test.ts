@@ -4,7 +4,12 @@ import { foldRuns } from './fold-run.js';
 import type { MetricRecord } from './metric-record.js';
 
 const header = sampleHeader();
-const scalars = (step: number, values: Record<string, number>): MetricRecord => ({ kind: 'scalars', step, time: 1000 * step, values });
+const scalars = (step: number, values: Record<string, number>): MetricRecord => ({
+  kind: 'scalars',
+  step,
+  time: 1000 * step,
+  values,
+});
 
 function fold(...records: MetricRecord[]) {
   const [run] = foldRuns([header, ...records]);
@@ -52,7 +57,13 @@ describe('a run that was resumed', () => {
 test('the parts of a resumed run add up their time, and the highest memory counts', () => {
   const run = fold(
     { kind: 'phases', phases: [{ name: 'step', seconds: 99 }] },
-    { kind: 'phases', phases: [{ name: 'step', seconds: 3, count: 10 }, { name: 'compile', seconds: 1 }] },
+    {
+      kind: 'phases',
+      phases: [
+        { name: 'step', seconds: 3, count: 10 },
+        { name: 'compile', seconds: 1 },
+      ],
+    },
     { kind: 'memory', peakBytes: 500 },
     { kind: 'resumed', step: 10, time: 0 },
     { kind: 'phases', phases: [{ name: 'step', seconds: 4, count: 12 }] },
@@ -66,12 +77,19 @@ test('the parts of a resumed run add up their time, and the highest memory count
 });
 
 test('a second value for a step replaces the first, and NaN are counted once', () => {
-  const run = fold(scalars(1, { loss: Number.NaN }), scalars(1, { loss: 2 }), scalars(2, { loss: 1 }), scalars(2, { loss: Number.NaN }));
+  const run = fold(
+    scalars(1, { loss: Number.NaN }),
+    scalars(1, { loss: 2 }),
+    scalars(2, { loss: 1 }),
+    scalars(2, { loss: Number.NaN }),
+  );
   expect(run.series.get('loss')).toEqual({ steps: [1, 2], values: [2, Number.NaN], originalLength: 2, nonFinite: 1 });
 });
 
 test('a step from the past is put where it belongs', () => {
-  expect(fold(scalars(1, { loss: 1 }), scalars(3, { loss: 3 }), scalars(2, { loss: 2 })).series.get('loss')).toMatchObject({ steps: [1, 2, 3], values: [1, 2, 3] });
+  expect(
+    fold(scalars(1, { loss: 1 }), scalars(3, { loss: 3 }), scalars(2, { loss: 2 })).series.get('loss'),
+  ).toMatchObject({ steps: [1, 2, 3], values: [1, 2, 3] });
 });
 
 test('the latest of each name stays', () => {
@@ -90,7 +108,13 @@ test('the latest of each name stays', () => {
 });
 
 test('each header starts a run; what stands before the first is dropped', () => {
-  const runs = foldRuns([scalars(1, { loss: 9 }), header, scalars(1, { loss: 1 }), { ...header, name: 'second' }, scalars(1, { loss: 2 })]);
+  const runs = foldRuns([
+    scalars(1, { loss: 9 }),
+    header,
+    scalars(1, { loss: 1 }),
+    { ...header, name: 'second' },
+    scalars(1, { loss: 2 }),
+  ]);
   expect(runs.map((run) => [run.header.name, run.series.get('loss')?.values])).toEqual([
     ['lenet-mnist', [1]],
     ['second', [2]],

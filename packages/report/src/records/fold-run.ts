@@ -96,7 +96,10 @@ export class RunFold {
         break;
       case 'memory':
         // A resumed run is another process, whose peak may be lower.
-        this.#memory = this.#resumedAt.length > 0 && this.#memory !== undefined && this.#memory.peakBytes > record.peakBytes ? this.#memory : record;
+        this.#memory =
+          this.#resumedAt.length > 0 && this.#memory !== undefined && this.#memory.peakBytes > record.peakBytes
+            ? this.#memory
+            : record;
         break;
       case 'warning':
         this.#warnings.push(record);

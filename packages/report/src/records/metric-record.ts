@@ -234,8 +234,3 @@ export type MetricRecord =
   | TableRecord
   | ResumedRecord
   | EndRecord;
-
-/** The step of a record, or undefined for records that belong to the run as a whole. */
-export function stepOf(record: MetricRecord): number | undefined {
-  return 'step' in record ? record.step : undefined;
-}

@@ -15,17 +15,26 @@ test('every kind of record survives the file', () => {
 
 test('any numbers survive, NaN and infinities too', () => {
   fc.assert(
-    fc.property(fc.dictionary(fc.string().filter((key) => key !== '__proto__'), fc.double({ noDefaultInfinity: false })), (values) => {
-      // JSON has no minus zero.
-      const plain = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value === 0 ? 0 : value]));
-      const record = { kind: 'scalars' as const, step: 3, time: 5, values: plain };
-      expect(parseRecords(encodeRecord(record))).toEqual([record]);
-    }),
+    fc.property(
+      fc.dictionary(
+        fc.string().filter((key) => key !== '__proto__'),
+        fc.double({ noDefaultInfinity: false }),
+      ),
+      (values) => {
+        // JSON has no minus zero.
+        const plain = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value === 0 ? 0 : value]));
+        const record = { kind: 'scalars' as const, step: 3, time: 5, values: plain };
+        expect(parseRecords(encodeRecord(record))).toEqual([record]);
+      },
+    ),
   );
 });
 
 test('a compact run folds to the same run, but for the points that were dropped', () => {
-  const [run] = foldRuns([...sampleRecords({ steps: 400 }).slice(0, -1), { kind: 'resumed', step: 380, time: 1_764_000_000_000 }]);
+  const [run] = foldRuns([
+    ...sampleRecords({ steps: 400 }).slice(0, -1),
+    { kind: 'resumed', step: 380, time: 1_764_000_000_000 },
+  ]);
   if (run === undefined) throw new Error('no run');
   const [again] = parseRuns(encodeRecords(compactRun(run, 50)));
   expect(again?.series.get('loss')?.steps).toHaveLength(50);
@@ -52,8 +61,16 @@ describe('damaged files', () => {
     ['a step that is no count', '{"kind":"warning","message":"","step":-1}\n', /line 3: .* at step/u],
     ['columns of different lengths', '{"kind":"series","name":"loss","steps":[1,2],"values":[1]}\n', /same length/u],
     ['steps that do not ascend', '{"kind":"series","name":"loss","steps":[2,2],"values":[1,1]}\n', /ascend/u],
-    ['a matrix that is not square', '{"kind":"confusionMatrix","step":1,"time":0,"name":"","labels":["a"],"counts":[[1,2]]}\n', /square/u],
-    ['a picture that is no base64', '{"kind":"images","step":1,"time":0,"name":"","images":[{"png":"\\"onload=","width":1,"height":1}]}\n', /base64/u],
+    [
+      'a matrix that is not square',
+      '{"kind":"confusionMatrix","step":1,"time":0,"name":"","labels":["a"],"counts":[[1,2]]}\n',
+      /square/u,
+    ],
+    [
+      'a picture that is no base64',
+      '{"kind":"images","step":1,"time":0,"name":"","images":[{"png":"\\"onload=","width":1,"height":1}]}\n',
+      /base64/u,
+    ],
     ['a line of another format version', '{"kind":"run","version":2}\n', /line 3: .* at version/u],
   ])('%s is named with its line', (_name, line, message) => {
     const parse = () => parseRecords(good + line);
@@ -62,7 +79,9 @@ describe('damaged files', () => {
   });
 
   test('a file over the limit is refused before it is read', () => {
-    expect(() => parseRecords(good, { maximumLength: 10, source: 'big.jsonl' })).toThrow(/big\.jsonl has \d+ characters/u);
+    expect(() => parseRecords(good, { maximumLength: 10, source: 'big.jsonl' })).toThrow(
+      /big\.jsonl has \d+ characters/u,
+    );
   });
 
   test('random text is an error or ignored, never something else', () => {

@@ -53,7 +53,13 @@ const schemas = [
     .object({ kind: z.literal('histogram'), ...point, name: text, edges: z.array(number), counts: z.array(count) })
     .refine(({ edges, counts }) => edges.length === counts.length + 1, 'there must be one more edge than counts'),
   z
-    .object({ kind: z.literal('confusionMatrix'), ...point, name: text, labels: z.array(text), counts: z.array(z.array(count)) })
+    .object({
+      kind: z.literal('confusionMatrix'),
+      ...point,
+      name: text,
+      labels: z.array(text),
+      counts: z.array(z.array(count)),
+    })
     .refine(
       ({ labels, counts }) => counts.length === labels.length && counts.every((row) => row.length === labels.length),
       'counts must be square, with one row per label',
@@ -108,7 +114,12 @@ const schemas = [
     rows: z.array(z.array(z.union([number, text, z.null()]))),
   }),
   z.object({ kind: z.literal('resumed'), ...point }),
-  z.object({ kind: z.literal('end'), ...point, reason: z.enum(['completed', 'aborted', 'failed']), message: text.optional() }),
+  z.object({
+    kind: z.literal('end'),
+    ...point,
+    reason: z.enum(['completed', 'aborted', 'failed']),
+    message: text.optional(),
+  }),
 ] as const;
 
 const record: z.ZodType<MetricRecord> = z.discriminatedUnion('kind', schemas);
@@ -141,10 +152,13 @@ export function parseRecord(line: string, lineNumber: number, source = 'metrics'
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const where = issue?.path.length ? ` at ${issue.path.map(String).join('.')}` : '';
-  throw new MetricsFileError(`${source}, line ${lineNumber}: not a metric record${where}: ${issue?.message ?? 'unknown'}.`, {
-    hint: 'It may come from another version of Updraft.',
-    details: { line: lineNumber, path: issue?.path.map(String) ?? [] },
-  });
+  throw new MetricsFileError(
+    `${source}, line ${lineNumber}: not a metric record${where}: ${issue?.message ?? 'unknown'}.`,
+    {
+      hint: 'It may come from another version of Updraft.',
+      details: { line: lineNumber, path: issue?.path.map(String) ?? [] },
+    },
+  );
 }
 
 /**

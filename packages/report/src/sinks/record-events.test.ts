@@ -73,13 +73,42 @@ test('events become records and pass unchanged', async () => {
 
 test('an evaluation of the train driver brings its loss and its confusion matrix', async () => {
   const sink = memorySink();
-  const event: TrainEvent = { type: 'evaluation', step: 4, loss: 0.5, metrics: { accuracy: 0.8 }, examples: 5, milliseconds: 20, confusion: [[3, 1], [0, 1]] };
+  const event: TrainEvent = {
+    type: 'evaluation',
+    step: 4,
+    loss: 0.5,
+    metrics: { accuracy: 0.8 },
+    examples: 5,
+    milliseconds: 20,
+    confusion: [
+      [3, 1],
+      [0, 1],
+    ],
+  };
   // Every event of the driver has the shape that is recorded.
   const recorded: RecordedEvent = event;
-  await drain(recordEvents(stream(recorded), { sink, header: sampleHeader(), now: () => 1, evaluationName: 'validation', classNames: ['cat'] }));
+  await drain(
+    recordEvents(stream(recorded), {
+      sink,
+      header: sampleHeader(),
+      now: () => 1,
+      evaluationName: 'validation',
+      classNames: ['cat'],
+    }),
+  );
   expect(sink.log.slice(1, 3)).toEqual([
     { kind: 'evaluation', step: 4, time: 1, name: 'validation', metrics: { accuracy: 0.8, loss: 0.5 } },
-    { kind: 'confusionMatrix', step: 4, time: 1, name: 'validation', labels: ['cat', '1'], counts: [[3, 1], [0, 1]] },
+    {
+      kind: 'confusionMatrix',
+      step: 4,
+      time: 1,
+      name: 'validation',
+      labels: ['cat', '1'],
+      counts: [
+        [3, 1],
+        [0, 1],
+      ],
+    },
   ]);
 });
 
@@ -91,7 +120,10 @@ describe('the end is recorded whatever it is', () => {
       throw new Error('The loss is NaN at step 2.');
     }
     await expect(drain(recordEvents(broken(), { sink, header: sampleHeader(), now: () => 1 }))).rejects.toThrow('NaN');
-    expect(sink.log.slice(-2)).toEqual([{ kind: 'end', step: 1, time: 1, reason: 'failed', message: 'The loss is NaN at step 2.' }, 'flush']);
+    expect(sink.log.slice(-2)).toEqual([
+      { kind: 'end', step: 1, time: 1, reason: 'failed', message: 'The loss is NaN at step 2.' },
+      'flush',
+    ]);
   });
 
   test('leaving the loop is an abort, and ends the source', async () => {
@@ -115,7 +147,11 @@ describe('the end is recorded whatever it is', () => {
 test('metrics of a step are flushed before its checkpoint can be', async () => {
   const sink = memorySink();
   const steps: (string | number)[] = [];
-  for await (const event of recordEvents(stream(step(1), step(2), step(3), step(4)), { sink, header: sampleHeader(), flushEvery: 2 })) {
+  for await (const event of recordEvents(stream(step(1), step(2), step(3), step(4)), {
+    sink,
+    header: sampleHeader(),
+    flushEvery: 2,
+  })) {
     if (event.type === 'step') steps.push(sink.log.at(-1) === 'flush' ? 'flushed' : 'waiting');
   }
   expect(steps).toEqual(['waiting', 'flushed', 'waiting', 'flushed']);
@@ -125,7 +161,11 @@ test('only every n-th step is recorded when that is asked for', async () => {
   const sink = memorySink();
   const steps = Array.from({ length: 7 }, (_value, index) => step(index + 1));
   await drain(recordEvents(stream(...steps), { sink, header: sampleHeader(), recordEvery: 3 }));
-  expect(sink.log.flatMap((record) => (record !== 'flush' && record.kind === 'scalars' ? [record.step] : []))).toEqual([1, 3, 6]);
+  expect(sink.log.flatMap((record) => (record !== 'flush' && record.kind === 'scalars' ? [record.step] : []))).toEqual([
+    1, 3, 6,
+  ]);
   // The time of all steps is counted.
-  expect(sink.log.find((record) => record !== 'flush' && record.kind === 'phases')).toMatchObject({ phases: [{ name: 'run step', count: 7 }, {}, {}] });
+  expect(sink.log.find((record) => record !== 'flush' && record.kind === 'phases')).toMatchObject({
+    phases: [{ name: 'run step', count: 7 }, {}, {}],
+  });
 });

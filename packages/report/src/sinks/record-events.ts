@@ -67,7 +67,8 @@ export async function* recordEvents<Event extends { readonly type: string }>(
       if (isRecorded(event)) {
         for (const record of recorder.records(event)) sink.write(record);
         if (event.type === 'run-end') end = { reason: event.reason === 'aborted' ? 'aborted' : 'completed' };
-        if (event.type === 'checkpoint' || (event.type === 'step' && flushEvery > 0 && event.step % flushEvery === 0)) await sink.flush();
+        if (event.type === 'checkpoint' || (event.type === 'step' && flushEvery > 0 && event.step % flushEvery === 0))
+          await sink.flush();
       }
       yield event;
     }
@@ -81,7 +82,15 @@ export async function* recordEvents<Event extends { readonly type: string }>(
   }
 }
 
-const recordedTypes: ReadonlySet<string> = new Set<RecordedEvent['type']>(['run-start', 'compile', 'step', 'checkpoint', 'evaluation', 'warning', 'run-end']);
+const recordedTypes: ReadonlySet<string> = new Set<RecordedEvent['type']>([
+  'run-start',
+  'compile',
+  'step',
+  'checkpoint',
+  'evaluation',
+  'warning',
+  'run-end',
+]);
 
 /** Events of other kinds pass without a record. */
 function isRecorded(event: { readonly type: string }): event is RecordedEvent {
@@ -127,7 +136,9 @@ class EventRecorder {
         const { step, loss, metrics, milliseconds, confusion: counts } = event;
         if (milliseconds !== undefined) this.#add('evaluate', milliseconds);
         const common = { step, time, name: this.#evaluationName };
-        const records: MetricRecord[] = [{ kind: 'evaluation', ...common, metrics: loss === undefined ? metrics : { ...metrics, loss } }];
+        const records: MetricRecord[] = [
+          { kind: 'evaluation', ...common, metrics: loss === undefined ? metrics : { ...metrics, loss } },
+        ];
         if (counts !== undefined) {
           const labels = counts.map((_row, index) => this.#classNames[index] ?? String(index));
           records.push({ kind: 'confusionMatrix', ...common, labels, counts });
@@ -150,7 +161,10 @@ class EventRecorder {
   }
 
   phases(): MetricRecord {
-    return { kind: 'phases', phases: [...this.#phases].map(([name, { seconds, count }]) => ({ name, seconds, count })) };
+    return {
+      kind: 'phases',
+      phases: [...this.#phases].map(([name, { seconds, count }]) => ({ name, seconds, count })),
+    };
   }
 
   #add(name: string, milliseconds: number): void {

@@ -29,7 +29,11 @@ test('a tee writes to all, though one fails, and throws what happened', async ()
     flush: () => Promise.reject(new Error('no flush')),
     close: () => {},
   };
-  const sink = teeSink(fails, createJsonlSink((line) => lines.push(line)), fails);
+  const sink = teeSink(
+    fails,
+    createJsonlSink((line) => lines.push(line)),
+    fails,
+  );
   const record: MetricRecord = sampleHeader();
   expect(() => sink.write(record)).toThrow(AggregateError);
   expect(parseRecords(lines.join(''))).toEqual([record]);

@@ -26,7 +26,9 @@ test('a logarithmic axis leaves out what it cannot show', () => {
     sampleHeader(),
     ...[100, 0, 1, 0.01].map((loss, step) => ({ kind: 'scalars' as const, step, time: 0, values: { loss } })),
   ]);
-  const path = parse(renderSvg(runs, { width: 480, height: 200, logScale: true })).querySelector('path')?.getAttribute('d');
+  const path = parse(renderSvg(runs, { width: 480, height: 200, logScale: true }))
+    .querySelector('path')
+    ?.getAttribute('d');
   // Four decades over 108 pixels: 1 is in the middle.
   expect(path).toBe('M64,34L330.7,88L464,142');
 });

@@ -56,7 +56,12 @@ export function renderSvg(runs: readonly RunRecord[], options: RenderSvgOptions 
     .flatMap((run, runIndex) =>
       [...(seriesByGroup(run).get(chart) ?? [])].map(([label, series]) => {
         const { steps, values } = downSampleSeries(series, options.points ?? 300);
-        const name = runs.length === 1 ? label : group.labels.length === 1 ? (names[runIndex] ?? '') : `${names[runIndex] ?? ''}: ${label}`;
+        const name =
+          runs.length === 1
+            ? label
+            : group.labels.length === 1
+              ? (names[runIndex] ?? '')
+              : `${names[runIndex] ?? ''}: ${label}`;
         const points = steps
           .map((step, index): [number, number] => [step, values[index] ?? Number.NaN])
           .filter(([, value]) => Number.isFinite(value) && (!logScale || value > 0));
@@ -66,29 +71,45 @@ export function renderSvg(runs: readonly RunRecord[], options: RenderSvgOptions 
     .filter(({ points }) => points.length > 0)
     .slice(0, options.lines ?? 8);
 
-  const rows = legendRows(lines.map(({ name }) => name), width - margin.left - margin.right);
+  const rows = legendRows(
+    lines.map(({ name }) => name),
+    width - margin.left - margin.right,
+  );
   const plotBottom = height - margin.bottom - legendRowHeight * Math.max(0, ...rows.map(({ row }) => row + 1));
   const allX = lines.flatMap(({ points }) => points.map(([step]) => step));
   const allY = lines.flatMap(({ points }) => points.map(([, value]) => value));
   const x = scaleLinear(extent(allX, 0, 1), [margin.left, width - margin.right]);
   const y = (logScale ? scaleLog : scaleLinear)(extent(allY, logScale ? 0.1 : 0, 1), [plotBottom, margin.top]).nice(5);
-  const path = lineShape<[number, number]>()
+  const path = lineShape()
     .x(([step]) => round(x(step)))
     .y(([, value]) => round(y(value)));
 
   const yTicks = y.ticks(5).filter((_tick, index, ticks) => index % Math.ceil(ticks.length / 6) === 0);
-  return html`<svg xmlns="http://www.w3.org/2000/svg" class="static-chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${describe(title, lines)}">
-${standalone && ownStyle()}<text x="${margin.left}" y="18" class="title">${title}</text>
-${yTicks.map((tick) => html`<line class="axis" x1="${margin.left}" x2="${width - margin.right}" y1="${round(y(tick))}" y2="${round(y(tick))}"/><text x="${margin.left - 8}" y="${round(y(tick)) + 4}" text-anchor="end">${formatNumber(tick)}</text>`)}
-${x.ticks(6).map((tick) => html`<text x="${round(x(tick))}" y="${plotBottom + 18}" text-anchor="middle">${formatNumber(tick)}</text>`)}
-<text x="${width - margin.right}" y="${plotBottom + 34}" text-anchor="end">step</text>
-${lines.map(({ points }, index) => html`<path class="line stroke-${index % 8}" d="${path(points) ?? ''}"/>`)}
-${rows.map(({ name, left, row }, index) => {
-    const top = plotBottom + margin.bottom + row * legendRowHeight;
-    const start = margin.left + left;
-    return html`<line class="line stroke-${index % 8}" x1="${start}" x2="${start + 18}" y1="${top}" y2="${top}"/><text x="${start + 24}" y="${top + 4}">${name}</text>`;
-  })}
-</svg>`.toString();
+  return html`<svg
+    xmlns="http://www.w3.org/2000/svg"
+    class="static-chart"
+    viewBox="0 0 ${width} ${height}"
+    role="img"
+    aria-label="${describe(title, lines)}"
+  >
+    ${standalone && ownStyle()}
+    <text x="${margin.left}" y="18" class="title">${title}</text>
+    ${yTicks.map((tick) => html`<line class="axis" x1="${margin.left}" x2="${width - margin.right}" y1="${round(y(tick))}" y2="${round(y(tick))}" /><text x="${margin.left - 8}" y="${round(y(tick)) + 4}" text-anchor="end">${formatNumber(tick)}</text>`)}
+    ${x.ticks(6).map((tick) => html`<text x="${round(x(tick))}" y="${plotBottom + 18}" text-anchor="middle">${formatNumber(tick)}</text>`)}
+    <text x="${width - margin.right}" y="${plotBottom + 34}" text-anchor="end">step</text>
+    ${lines.map(({ points }, index) => html`<path class="line stroke-${index % 8}" d="${path(points) ?? ''}" />`)}
+    ${rows.map(({ name, left, row }, index) => {
+      const top = plotBottom + margin.bottom + row * legendRowHeight;
+      const start = margin.left + left;
+      return html`<line
+          class="line stroke-${index % 8}"
+          x1="${start}"
+          x2="${start + 18}"
+          y1="${top}"
+          y2="${top}"
+        /><text x="${start + 24}" y="${top + 4}">${name}</text>`;
+    })}
+  </svg>`.toString();
 }
 
 /** Puts legend entries side by side, with a guess of their widths, and breaks them into rows. */
@@ -108,13 +129,21 @@ function legendRows(names: readonly string[], width: number): { name: string; le
 }
 
 function ownStyle(): Markup {
-  const strokes = (colors: readonly string[]) => colors.map((color, index) => `.stroke-${index}{stroke:${color}}`).join('');
-  return html`<style>text{fill:#56606e;font:12px system-ui,sans-serif}.title{font-weight:600;fill:#1b2330}.axis{stroke:#d5dae1}.line{fill:none;stroke-width:2}${strokes(light)}@media (prefers-color-scheme:dark){text{fill:#a3aebd}.title{fill:#e7ebf1}.axis{stroke:#36404d}${strokes(dark)}}</style>
-`;
+  const strokes = (colors: readonly string[]) =>
+    colors.map((color, index) => `.stroke-${index}{stroke:${color}}`).join('');
+  return html`<style>
+    text{fill:#56606e;font:12px system-ui,sans-serif}.title{font-weight:600;fill:#1b2330}.axis{stroke:#d5dae1}.line{fill:none;stroke-width:2}${strokes(light)}@media (prefers-color-scheme:dark){text{fill:#a3aebd}.title{fill:#e7ebf1}.axis{stroke:#36404d}${strokes(dark)}}
+  </style> `;
 }
 
-function describe(title: string, lines: readonly { readonly name: string; readonly points: readonly (readonly [number, number])[] }[]): string {
-  const parts = lines.map(({ name, points }) => `${name} from ${formatNumber(points[0]?.[1] ?? 0)} to ${formatNumber(points.at(-1)?.[1] ?? 0)}`);
+function describe(
+  title: string,
+  lines: readonly { readonly name: string; readonly points: readonly (readonly [number, number])[] }[],
+): string {
+  const parts = lines.map(
+    ({ name, points }) =>
+      `${name} from ${formatNumber(points[0]?.[1] ?? 0)} to ${formatNumber(points.at(-1)?.[1] ?? 0)}`,
+  );
   return `${title} against step: ${parts.join('; ')}.`;
 }
 

@@ -6,7 +6,10 @@ import { encodeFileVersion, encodeMetricRecord, encodeSessionStart } from './enc
 import { frameRecord } from './record-framing.js';
 
 /** Made with TensorBoard's own Python package by tools/golden/tensorboard_events.py. */
-const golden = JSON.parse(readFileSync(new URL('../../test/golden-events.json', import.meta.url), 'utf8')) as Record<string, string>;
+const golden = JSON.parse(readFileSync(new URL('../../test/golden-events.json', import.meta.url), 'utf8')) as Record<
+  string,
+  string
+>;
 
 const hex = (bytes: Uint8Array | undefined) => Buffer.from(frameRecord(bytes ?? new Uint8Array())).toString('hex');
 const png = base64Encode(Buffer.from(golden['png'] ?? '', 'hex'));
@@ -27,8 +30,21 @@ describe('events are byte for byte what TensorBoard itself writes', () => {
       time: 1_764_000_001_500,
       values: { loss: 0.1, 'gradientNorm/conv1': Number.POSITIVE_INFINITY, zero: 0 },
     },
-    evaluation: { kind: 'evaluation', step: 2 ** 40, time: 1_764_000_002_000, name: 'test', metrics: { accuracy: 0.9875 } },
-    histogram: { kind: 'histogram', step: 8, time: 1_764_000_003_000, name: 'dense/weight', edges: [-1, 0, 1], counts: [2, 4] },
+    evaluation: {
+      kind: 'evaluation',
+      step: 2 ** 40,
+      time: 1_764_000_002_000,
+      name: 'test',
+      metrics: { accuracy: 0.9875 },
+    },
+    histogram: {
+      kind: 'histogram',
+      step: 8,
+      time: 1_764_000_003_000,
+      name: 'dense/weight',
+      edges: [-1, 0, 1],
+      counts: [2, 4],
+    },
     texts: {
       kind: 'texts',
       step: 9,
@@ -57,6 +73,18 @@ test('records without a place in TensorBoard make no event', () => {
 });
 
 test('a confusion matrix becomes a table whose cells cannot break it', () => {
-  const event = encodeMetricRecord({ kind: 'confusionMatrix', step: 1, time: 0, name: 'test', labels: ['a|b', 'c'], counts: [[3, 1], [0, 2]] });
-  expect(Buffer.from(event ?? []).toString()).toContain('| true \\ predicted | a\\|b | c |\n|---|---:|---:|\n| a\\|b | 3 | 1 |\n| c | 0 | 2 |');
+  const event = encodeMetricRecord({
+    kind: 'confusionMatrix',
+    step: 1,
+    time: 0,
+    name: 'test',
+    labels: ['a|b', 'c'],
+    counts: [
+      [3, 1],
+      [0, 2],
+    ],
+  });
+  expect(Buffer.from(event ?? []).toString()).toContain(
+    '| true \\ predicted | a\\|b | c |\n|---|---:|---:|\n| a\\|b | 3 | 1 |\n| c | 0 | 2 |',
+  );
 });

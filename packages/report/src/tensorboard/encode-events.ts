@@ -1,7 +1,19 @@
 import { create, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import { base64Decode, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import { DataType, EventSchema, SessionLog_SessionStatus, SummarySchema, Summary_ValueSchema } from '../generated/tfevents_pb.js';
-import type { ConfusionMatrixRecord, HistogramRecord, MetricRecord, RunHeader, SampleText } from '../records/metric-record.js';
+import {
+  DataType,
+  EventSchema,
+  SessionLog_SessionStatus,
+  SummarySchema,
+  Summary_ValueSchema,
+} from '../generated/tfevents_pb.js';
+import type {
+  ConfusionMatrixRecord,
+  HistogramRecord,
+  MetricRecord,
+  RunHeader,
+  SampleText,
+} from '../records/metric-record.js';
 
 type SummaryValue = MessageInitShape<typeof Summary_ValueSchema>;
 type EventContent = MessageInitShape<typeof EventSchema>['what'];
@@ -38,7 +50,9 @@ export function encodeMetricRecord(record: MetricRecord): Uint8Array | undefined
             tag: `${record.name}/${index}`,
             metadata: {
               pluginData: { pluginName: 'images' },
-              summaryDescription: [caption, label && `true: ${label}`, predicted && `predicted: ${predicted}`].filter(Boolean).join(', '),
+              summaryDescription: [caption, label && `true: ${label}`, predicted && `predicted: ${predicted}`]
+                .filter(Boolean)
+                .join(', '),
             },
             value: {
               case: 'image',
@@ -70,7 +84,12 @@ function encodeSummary(time: number, step: number, value: SummaryValue[]): Uint8
  * The same as {@link encodeSummary} of simple values, written field by field: this runs at every step, and the way over
  * message objects takes about twice as long. Field numbers are those of tfevents.proto.
  */
-function encodeScalars(time: number, step: number, values: Readonly<Record<string, number>>, prefix: string): Uint8Array {
+function encodeScalars(
+  time: number,
+  step: number,
+  values: Readonly<Record<string, number>>,
+  prefix: string,
+): Uint8Array {
   const writer = new BinaryWriter();
   writer.tag(EventSchema.field.wallTime.number, WireType.Bit64).double(time / 1000);
   if (step !== 0) writer.tag(EventSchema.field.step.number, WireType.Varint).int64(step);
@@ -78,7 +97,9 @@ function encodeScalars(time: number, step: number, values: Readonly<Record<strin
   for (const name of Object.keys(values)) {
     writer.tag(SummarySchema.field.value.number, WireType.LengthDelimited).fork();
     writer.tag(Summary_ValueSchema.field.tag.number, WireType.LengthDelimited).string(prefix + name);
-    writer.tag(Summary_ValueSchema.field.simpleValue.number, WireType.Bit32).float(Math.fround(values[name] ?? Number.NaN));
+    writer
+      .tag(Summary_ValueSchema.field.simpleValue.number, WireType.Bit32)
+      .float(Math.fround(values[name] ?? Number.NaN));
     writer.join();
   }
   return writer.join().finish();
@@ -163,7 +184,9 @@ function headerToMarkdown(header: RunHeader): string {
     ...Object.entries(header.versions),
   ];
   if (header.commit !== undefined) facts.push(['commit', header.commit]);
-  const table = ['| | |', '|---|---|', ...facts.map(([name, value]) => `| ${cell(name)} | ${cell(value)} |`)].join('\n');
+  const table = ['| | |', '|---|---|', ...facts.map(([name, value]) => `| ${cell(name)} | ${cell(value)} |`)].join(
+    '\n',
+  );
   return `${table}\n\n${indent(JSON.stringify(header.config, undefined, 2))}`;
 }
 

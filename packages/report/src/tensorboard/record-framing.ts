@@ -28,7 +28,10 @@ export function frameRecord(data: Uint8Array): Uint8Array {
  * The records at the start of a file, up to the first one that is torn or damaged; `end` is the offset behind the
  * last good one.
  */
-export function readFramedRecords(bytes: Uint8Array): { readonly records: readonly Uint8Array[]; readonly end: number } {
+export function readFramedRecords(bytes: Uint8Array): {
+  readonly records: readonly Uint8Array[];
+  readonly end: number;
+} {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const records: Uint8Array[] = [];
   let offset = 0;

@@ -13,7 +13,10 @@ export interface TensorBoardSinkOptions {
  * A sink that hands on TensorBoard event records, framed and ready to be appended to a file. The opening events are
  * written at once. This form works anywhere; `openTensorBoardSink` of `@updraft/report/node` writes files.
  */
-export function createTensorBoardSink(write: (bytes: Uint8Array) => void, options: TensorBoardSinkOptions = {}): MetricsSink {
+export function createTensorBoardSink(
+  write: (bytes: Uint8Array) => void,
+  options: TensorBoardSinkOptions = {},
+): MetricsSink {
   const time = options.time ?? Date.now();
   write(frameRecord(encodeFileVersion(time)));
   if (options.startStep !== undefined) write(frameRecord(encodeSessionStart(time, options.startStep)));
