@@ -8,6 +8,10 @@ const jest = createRequire(import.meta.url).resolve('jest/bin/jest');
 const { status } = spawnSync(
   process.execPath,
   ['--experimental-vm-modules', '--no-warnings', jest, '-c', 'tools/jest/jest.config.mjs', ...process.argv.slice(2)],
-  { cwd: fileURLToPath(new URL('../..', import.meta.url)), stdio: 'inherit', env: { ...softwareAdapter(), ...process.env } },
+  {
+    cwd: fileURLToPath(new URL('../..', import.meta.url)),
+    stdio: 'inherit',
+    env: { ...softwareAdapter(), ...process.env },
+  },
 );
 process.exit(status ?? 1);

@@ -7,5 +7,9 @@ const MANIFESTS = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/opt/google/chr
 export function softwareAdapter() {
   const manifest = MANIFESTS.find((path) => existsSync(path));
   if (manifest === undefined) return {};
-  return { VK_ICD_FILENAMES: manifest, VK_DRIVER_FILES: manifest, XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? '/tmp' };
+  return {
+    VK_ICD_FILENAMES: manifest,
+    VK_DRIVER_FILES: manifest,
+    XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? '/tmp',
+  };
 }
