@@ -8,7 +8,8 @@ import { fromArrays } from './in-memory.js';
 import { inOrder, shuffled } from './samplers.js';
 
 const numbers = (length: number) => fromArrays({ x: { values: Array.from({ length }, (_, index) => index) } });
-const valuesOf = ({ columns }: Pick<DatasetBatch, 'columns'>): number[] => Array.from(columns['x']?.data as Float32Array);
+const valuesOf = ({ columns }: Pick<DatasetBatch, 'columns'>): number[] =>
+  Array.from(columns['x']?.data as Float32Array);
 
 const optionsOf = fc.record({
   batchSize: fc.integer({ min: 1, max: 7 }),
@@ -22,7 +23,9 @@ describe('BatchCursor', () => {
     fc.assert(
       fc.property(fc.integer({ min: 7, max: 40 }), optionsOf, (length, options) => {
         const cursor = new BatchCursor(numbers(length), { ...options, epochs: 2 });
-        const expected = options.dropLast ? Math.floor(length / options.batchSize) : Math.ceil(length / options.batchSize);
+        const expected = options.dropLast
+          ? Math.floor(length / options.batchSize)
+          : Math.ceil(length / options.batchSize);
         expect(cursor.batchesPerEpoch).toBe(expected);
         for (let epoch = 0; epoch < 2; epoch++) {
           const seen: number[] = [];
@@ -139,7 +142,13 @@ describe('batches', () => {
   test('reads ahead while the caller waits, and never more than asked for', async () => {
     let reads = 0;
     const source = numbers(40);
-    const counting = { ...source, read: (...call: Parameters<typeof source.read>) => { reads++; source.read(...call); } };
+    const counting = {
+      ...source,
+      read: (...call: Parameters<typeof source.read>) => {
+        reads++;
+        source.read(...call);
+      },
+    };
     const iterator = batches(counting, { batchSize: 4, prefetch: 2 })[Symbol.asyncIterator]();
     await iterator.next();
     expect(reads).toBe(4);
@@ -208,7 +217,9 @@ describe('samplers', () => {
 
   test('take their order from the seed of the run unless they have their own', () => {
     const first = (runSeed: number, seed?: number): string =>
-      values(draw(shuffled(numbers(30), { batchSize: 30, ...(seed === undefined ? {} : { seed }) }), runSeed, 1)).join();
+      values(
+        draw(shuffled(numbers(30), { batchSize: 30, ...(seed === undefined ? {} : { seed }) }), runSeed, 1),
+      ).join();
     expect(first(1)).toBe(first(1));
     expect(first(1)).not.toBe(first(2));
     expect(first(1, 7)).toBe(first(2, 7));

@@ -2,6 +2,7 @@ import { RandomStream } from '@updraft/core';
 import type { TensorData } from '@updraft/graph';
 import { batchBuffers, exampleId, gather, type Dataset } from './dataset.js';
 import { DataError } from './errors.js';
+import { ReadAhead } from './read-ahead.js';
 
 /** Change a batch in place after it was read (augmentation). The stream depends on the seed and the place in the run. */
 export type BatchTransform = (columns: Record<string, TensorData>, random: RandomStream) => void;
@@ -202,39 +203,18 @@ export function batches(dataset: Dataset, { prefetch = 1, ...options }: Prefetch
   async function* iterate(): AsyncGenerator<DatasetBatch, void, undefined> {
     const cursor = new BatchCursor(dataset, options, prefetch + 2);
     cursor.restore(position);
-    const queue: { readonly batch: DatasetBatch; readonly after: BatchPosition }[] = [];
-    let ended = false;
-    const fill = (): void => {
+    const ahead = new ReadAhead(() => {
       const batch = cursor.next();
-      if (batch === undefined) ended = true;
-      else queue.push({ batch, after: cursor.state() });
-    };
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let failure: { readonly error: unknown } | undefined;
-    // One batch a turn of the event loop, after the caller's own code has started what it waits for.
-    const fillAhead = (): void => {
-      timer = undefined;
-      try {
-        if (!ended && queue.length < prefetch) fill();
-      } catch (error) {
-        failure = { error };
-        return;
-      }
-      if (!ended && queue.length < prefetch) timer = setTimeout(fillAhead, 0);
-    };
+      return batch === undefined ? undefined : { batch, after: cursor.state() };
+    }, prefetch);
     try {
-      for (;;) {
-        if (queue.length === 0 && failure !== undefined) throw failure.error;
-        if (queue.length === 0 && !ended) fill();
-        const entry = queue.shift();
-        if (entry === undefined) return;
+      for (let entry = ahead.take(); entry !== undefined; entry = ahead.take()) {
         position = entry.after;
-        if (prefetch > 0) timer ??= setTimeout(fillAhead, 0);
         yield entry.batch;
         entry.batch.release();
       }
     } finally {
-      clearTimeout(timer);
+      ahead.stop();
     }
   }
 

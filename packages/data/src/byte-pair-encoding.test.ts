@@ -23,9 +23,9 @@ interface Golden {
   readonly tokensOfCorpus: number;
 }
 
-const golden = JSON.parse(
-  await readFile(new URL('../golden/byte-pair-encoding.json', import.meta.url), 'utf8'),
-) as { readonly cases: readonly Golden[] };
+const golden = JSON.parse(await readFile(new URL('../golden/byte-pair-encoding.json', import.meta.url), 'utf8')) as {
+  readonly cases: readonly Golden[];
+};
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 describe.each(golden.cases.map((entry): [string, Golden] => [entry.name, entry]))(

@@ -59,6 +59,15 @@ describe('columns in memory', () => {
     expect(() => fromArrays({ a: { values: [[1, 2], [3]] } })).toThrow(/row 1 1/);
     expect(() => fromArrays({ a: { values: [[1], 2] } })).toThrow(DataError);
     expect(() => fromArrays({ a: { values: [1.5], dataType: 'int64' } })).toThrow(/holds 1.5/);
+    for (const [dataType, value] of [
+      ['int8', 128],
+      ['uint8', -1],
+      ['bool', 2],
+      ['int64', 2 ** 60],
+      ['uint64', -1],
+      ['int32', Number.NaN],
+    ] as const)
+      expect(() => fromArrays({ a: { values: [0, value], dataType } })).toThrow(DataError);
     const data = new Float32Array(3);
     expect(() => fromTensors({ a: { dataType: 'float32', dims: [2, 2], data } })).toThrow(DataError);
     expect(() => fromTensors({ a: { dataType: 'string', dims: [1], data: ['x'] } })).toThrow(DataError);

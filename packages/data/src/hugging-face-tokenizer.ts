@@ -1,6 +1,16 @@
-import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
+import { Tokenizer as UntypedTokenizer } from '@huggingface/tokenizers';
 import { DataError } from './errors.js';
 import { checkTokens, type Tokenizer } from './tokenizer.js';
+
+/** What is used of the library. Its own declarations import without file extensions, which strict ESM does not resolve. */
+interface LibraryTokenizer {
+  encode(text: string, options: { readonly add_special_tokens: boolean }): { readonly ids: readonly number[] };
+  decode(
+    ids: readonly number[],
+    options: { readonly skip_special_tokens: boolean; readonly clean_up_tokenization_spaces: boolean },
+  ): string;
+}
+const LibraryTokenizer = UntypedTokenizer as unknown as new (json: object, config: object) => LibraryTokenizer;
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -48,7 +48,9 @@ describe('parseIdx', () => {
   });
   test('any bytes give a file that fits them, or a typed error', () => {
     const header = fc.tuple(fc.constantFrom(8, 9, 11, 12, 13, 14, 0, 255), fc.array(fc.nat(4), { maxLength: 4 }));
-    const near = fc.tuple(header, fc.uint8Array({ maxLength: 300 })).map(([[code, dims], body]) => idx(code, dims, [...body]));
+    const near = fc
+      .tuple(header, fc.uint8Array({ maxLength: 300 }))
+      .map(([[code, dims], body]) => idx(code, dims, [...body]));
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array({ maxLength: 64 }), near), (bytes) => {
         try {

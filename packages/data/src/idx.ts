@@ -62,7 +62,7 @@ export function parseIdx(bytes: Uint8Array, options: IdxOptions | string = {}): 
     throw new DataError(`${what} holds ${count} elements; at most ${maxElements} are read.`, {
       hint: 'Raise maxElements if the file is meant to be that large.',
     });
-  return { dataType: type.dataType, dims, data: elements(bytes, view, header, count, type) } as IdxFile;
+  return { dataType: type.dataType, dims, data: elements(bytes, view, header, count, type) };
 }
 
 function elements(

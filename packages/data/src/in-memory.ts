@@ -72,17 +72,25 @@ export function fromArrays(columns: Readonly<Record<string, ArrayColumn>>): Data
           `The rows of the column "${name}" differ in length: row 0 has ${width ?? 'no axis'}, row ${at} ${typeof row === 'number' ? 'no axis' : row.length}.`,
         );
     });
-    const flat = values.flat() as number[];
-    const wide = dataType === 'int64' || dataType === 'uint64';
-    if (dataType !== 'float32' && dataType !== 'float64') {
-      const wrong = flat.findIndex((value) => !Number.isSafeInteger(value));
-      if (wrong >= 0) throw new DataError(`The column "${name}" is ${dataType}, but holds ${flat[wrong]}.`);
-    }
+    const flat = values.flatMap((row) => row);
     const dims = [values.length, ...(width === undefined ? [] : [width])];
-    const data = wide
-      ? arrayOf(dataType).from(flat.map((value) => BigInt(value)) as never)
-      : arrayOf(dataType as 'float32').from(flat);
-    tensors[name] = { dataType, dims, data } as TensorData;
+    tensors[name] = { dataType, dims, data: storage(name, dataType, flat) };
   }
   return fromTensors(tensors, columns);
+}
+
+/** @throws DataError for numbers that an integer type does not hold exactly. */
+function storage(
+  name: string,
+  dataType: NonNullable<ArrayColumn['dataType']>,
+  values: readonly number[],
+): TensorData['data'] {
+  if (dataType === 'float32' || dataType === 'float64') return arrayOf(dataType).from(values);
+  const wide = dataType === 'int64' || dataType === 'uint64';
+  const data = wide
+    ? new (arrayOf(dataType))(values.map((value) => BigInt(Number.isSafeInteger(value) ? value : 0)))
+    : arrayOf(dataType).from(values);
+  const wrong = values.findIndex((value, at) => Number(data[at]) !== value || (dataType === 'bool' && value > 1));
+  if (wrong >= 0) throw new DataError(`The column "${name}" is ${dataType}, but holds ${values[wrong]}.`);
+  return data;
 }

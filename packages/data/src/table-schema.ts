@@ -70,7 +70,7 @@ export function columnAt({ header }: Table, name: string): number {
   return at;
 }
 
-/** Rows count from 2 in messages, as in an editor: the header is the first. */
+/** Rows count from 2 in messages: the header is the first, and empty lines are none. */
 export const cellError = (table: Table, row: number, at: number, problem: string, hint: string): DataError =>
   new DataError(`Row ${row + 2}, column "${table.header[at] ?? ''}": ${problem}.`, {
     hint,
@@ -91,6 +91,8 @@ export function fitTable(table: Table, options: FitTableOptions = {}): TableSche
   if (options.target !== undefined && names.includes(options.target))
     throw new DataError(`The column "${options.target}" is to be predicted and to be predicted from.`);
   for (const name of options.categorical ?? []) columnAt(table, name);
+  const target =
+    options.target === undefined ? undefined : targetColumn(table, options.target, options.task, isMissing);
 
   const features = names.map((name): NumericFeature | CategoricalFeature => {
     const at = columnAt(table, name);
@@ -115,7 +117,7 @@ export function fitTable(table: Table, options: FitTableOptions = {}): TableSche
   });
   return {
     features,
-    ...(options.target === undefined ? {} : { target: targetColumn(table, options.target, options.task, isMissing) }),
+    ...(target === undefined ? {} : { target }),
     categories,
     missing,
     markers,

@@ -69,11 +69,11 @@ export function tableFromRecords(records: readonly object[]): Table {
     const cells = new Map<string, unknown>(Object.entries(record));
     return header.map((name) => {
       const cell = cells.get(name) ?? '';
-      if (typeof cell === 'object' || typeof cell === 'function')
-        throw new DataError(
-          `Record ${row}, property "${name}" holds ${Array.isArray(cell) ? 'a list' : 'an object'}, no cell.`,
-        );
-      return String(cell as string | number).trim();
+      if (typeof cell === 'string') return cell.trim();
+      if (typeof cell === 'number' || typeof cell === 'boolean' || typeof cell === 'bigint') return String(cell);
+      throw new DataError(
+        `Record ${row}, property "${name}" holds ${Array.isArray(cell) ? 'a list' : `a value of type ${typeof cell}`}, no cell.`,
+      );
     });
   });
   return { header, rows };

@@ -21,8 +21,13 @@ describe('MNIST', () => {
   const labels = (dataset: Dataset): number[] => {
     const histogram = new Array<number>(10).fill(0);
     const buffers = { label: batchBuffers(dataset, dataset.length)['label'] as never };
-    const { label } = gather(dataset, Uint32Array.from({ length: dataset.length }, (_, index) => index), buffers);
-    for (const value of label?.data as BigInt64Array) histogram[Number(value)] = (histogram[Number(value)] as number) + 1;
+    const { label } = gather(
+      dataset,
+      Uint32Array.from({ length: dataset.length }, (_, index) => index),
+      buffers,
+    );
+    for (const value of label?.data as BigInt64Array)
+      histogram[Number(value)] = (histogram[Number(value)] as number) + 1;
     return histogram;
   };
 
@@ -38,7 +43,11 @@ describe('MNIST', () => {
     const buffers = { image: batchBuffers(raw, size)['image'] as never };
     let [sum, squares] = [0, 0];
     for (let begin = 0; begin < raw.length; begin += size) {
-      const { image } = gather(raw, Uint32Array.from({ length: size }, (_, index) => begin + index), buffers);
+      const { image } = gather(
+        raw,
+        Uint32Array.from({ length: size }, (_, index) => begin + index),
+        buffers,
+      );
       for (const value of image?.data as Float32Array) {
         sum += value;
         squares += value * value;
