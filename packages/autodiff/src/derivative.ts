@@ -43,6 +43,11 @@ export interface DerivativeFacts {
 export interface DerivativeRule extends DerivativeFacts {
   /** Qualified operator name, such as `MatMul` or `com.microsoft.Gelu`. */
   readonly operator: string;
+  /**
+   * Further values that the node is differentiated with respect to, which lie behind integers that carry no gradient;
+   * they follow the inputs and captures in the context. Straight-through estimators use it.
+   */
+  through?(node: Node): readonly Tensor[];
   backward(context: DerivativeContext): readonly (Tensor | undefined)[];
 }
 

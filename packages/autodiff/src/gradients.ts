@@ -68,11 +68,15 @@ export function gradients(
   const heads = Array.isArray(outputs) ? (outputs as readonly Tensor[]) : [outputs as Tensor];
   const derivatives = options.derivatives ?? standardDerivatives();
   const wanted = new Set(wrt);
+  const operandsOf = (node: Node): readonly (Tensor | undefined)[] => {
+    const further = derivatives.find(node.key)?.through?.(node) ?? [];
+    return further.length === 0 ? dependenciesOf(node) : [...dependenciesOf(node), ...further];
+  };
   const order = reachableNodes(heads, options.independent === true ? wanted : new Set());
   // Values that depend on `wrt` through floating-point paths.
   const active = new Set<Tensor>(wrt);
   for (const node of order)
-    if (dependenciesOf(node).some((input) => input !== undefined && active.has(input)))
+    if (operandsOf(node).some((input) => input !== undefined && active.has(input)))
       for (const output of node.outputs) if (output !== undefined && isFloat(output.dataType)) active.add(output);
 
   const accumulated = new Accumulator();
@@ -87,7 +91,7 @@ export function gradients(
 
   return labelled('gradient', () => {
     for (const node of [...order].reverse()) {
-      const inputs = dependenciesOf(node);
+      const inputs = operandsOf(node);
       const needs = inputs.map((input) => input !== undefined && active.has(input) && isFloat(input.dataType));
       if (!needs.includes(true)) continue;
       const outputGradients = node.outputs.map((output) => (output === undefined ? undefined : accumulated.take(output)));

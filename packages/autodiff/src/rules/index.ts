@@ -8,10 +8,13 @@ import { lossRules } from './losses.js';
 import { matrixRules } from './matrix.js';
 import { normalisationRules } from './normalisation.js';
 import { poolingRules } from './pooling.js';
+import { quantisationRules } from './quantisation.js';
 import { recurrentRules } from './recurrent.js';
 import { reductionRules } from './reductions.js';
 import { resizeRules } from './resize.js';
 import { shapeRules } from './shape.js';
+
+export { straightThroughQuantization } from './quantisation.js';
 
 /** Every standard derivative rule, by family. */
 export const standardRules = (): readonly DerivativeRule[] => [
@@ -24,6 +27,7 @@ export const standardRules = (): readonly DerivativeRule[] => [
   ...matrixRules,
   ...normalisationRules,
   ...poolingRules,
+  ...quantisationRules,
   ...recurrentRules,
   ...reductionRules,
   ...resizeRules,

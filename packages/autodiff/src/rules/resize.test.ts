@@ -21,7 +21,7 @@ const CASES: readonly [string, readonly number[], ResizeOptions][] = [
       ...(['round_prefer_floor', 'round_prefer_ceil', 'floor', 'ceil'] as const).flatMap(
         (nearestMode): [string, readonly number[], ResizeOptions][] => [
           [`nearest ${coordinateTransformationMode} ${nearestMode} up`, [1, 2, 3, 2], { ...common, nearestMode, sizes: [1, 2, 6, 5] }],
-          [`nearest ${coordinateTransformationMode} ${nearestMode} down`, [1, 1, 5, 4], { ...common, nearestMode, sizes: [1, 1, 3, 2] }],
+          [`nearest ${coordinateTransformationMode} ${nearestMode} down`, [1, 1, 6, 4], { ...common, nearestMode, sizes: [1, 1, 4, 2] }],
         ],
       ),
       [`linear ${coordinateTransformationMode} up`, [1, 2, 3, 2], { ...common, mode: 'linear', scales: [1, 1, 2.6, 1.5] }],
