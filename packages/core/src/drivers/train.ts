@@ -1,6 +1,6 @@
 import type { Backend, ResidentState } from '@updraft/backend';
 import type { TensorData } from '@updraft/graph';
-import type { CheckpointStore } from '../checkpoint/index.js';
+import type { CheckpointStore, PluginRecord } from '../checkpoint/index.js';
 import type { Reward } from '../contracts/reward.js';
 import type { Batch, JsonValue, Sampler } from '../contracts/sampler.js';
 import type { StateSpecs, UpdateRule } from '../contracts/update-rule.js';
@@ -17,7 +17,8 @@ import { FeedBuilder } from './feeds.js';
 import { initContext, initialParameters, initialResidents } from './initial-state.js';
 import { bindSizes } from './noise.js';
 import { StepPrograms, type CompiledStep } from './program-cache.js';
-import { restoreCheckpoint, saveCheckpoint } from './training-checkpoint.js';
+import { CheckpointWriter } from './checkpoint-writer.js';
+import { checkpointOf, pluginRecords, restoreCheckpoint } from './training-checkpoint.js';
 
 /** A training pipeline and how long to run it. */
 export interface TrainOptions {
@@ -37,7 +38,7 @@ export interface TrainOptions {
     readonly store: CheckpointStore;
     /** Steps between checkpoints. */
     readonly every: number;
-    /** Continue from the newest valid checkpoint of the store, where there is one. Default true. */
+    /** Continue from the newest valid checkpoint of the store, where there is one; else earlier ones are set aside. Default true. */
     readonly resume?: boolean;
   };
   /** Report gradient and update norms at every n-th step (0: never). Default 0. */
@@ -75,16 +76,22 @@ class Training {
   readonly random: RandomStream;
   readonly programs: StepPrograms;
   readonly feeds: FeedBuilder;
+  readonly checkpoints: CheckpointWriter | undefined;
+  readonly plugins: readonly PluginRecord[];
+  /** Metrics of the newest evaluation. */
+  evaluated: Readonly<Record<string, number>> | undefined;
   residents!: ResidentState;
   step = 0;
   loss = Number.NaN;
   samplerState: JsonValue = null;
-  lastCheckpoint: string | undefined;
 
   constructor(readonly options: TrainOptions) {
     if (!Number.isSafeInteger(options.steps) || options.steps < 1)
       throw new CoreError('options', `steps is ${options.steps}.`, { hint: 'Give a positive integer.' });
     this.random = RandomStream.fromSeed(options.seed ?? 0);
+    this.plugins = pluginRecords([options.updateRule, options.reward, options.sampler]);
+    this.checkpoints =
+      options.checkpoints === undefined ? undefined : new CheckpointWriter(options.checkpoints.store, options.checkpoints.resume === false);
     this.specs = modelSpecs(options.model);
     this.stateSpecs = options.updateRule.init(initContext(this.specs.params));
     this.programs = new StepPrograms(options.backend, {
@@ -108,14 +115,14 @@ class Training {
     let residents = initialResidents(this.specs, this.stateSpecs, params, variables);
     this.samplerState = options.sampler.state();
     if (options.checkpoints !== undefined && options.checkpoints.resume !== false) {
-      const restored = await restoreCheckpoint(options.checkpoints.store, residents, options.seed ?? 0);
+      const restored = await restoreCheckpoint(options.checkpoints.store, residents, options.seed ?? 0, this.plugins);
       if (restored !== undefined) {
         residents = { ...restored.tensors };
         options.sampler.restore(restored.samplerState);
         this.samplerState = restored.samplerState;
         this.step = restored.step;
         this.loss = restored.loss;
-        this.lastCheckpoint = restored.name;
+        if (this.checkpoints !== undefined) this.checkpoints.last = restored.name;
       }
     }
     this.residents = await options.backend.createState(residents);
@@ -159,18 +166,27 @@ class Training {
     };
   }
 
-  async checkpoint(): Promise<string> {
-    const { checkpoints, seed, config } = this.options;
-    if (checkpoints === undefined) throw new CoreError('checkpoint', 'This run has no checkpoint store.');
-    this.lastCheckpoint = await saveCheckpoint(checkpoints.store, {
-      step: this.step,
-      seed: seed ?? 0,
-      loss: this.loss,
-      samplerState: this.samplerState,
-      config: config ?? null,
-      tensors: await this.residents.read(),
+  /** Begin to write a checkpoint of where the run stands. */
+  async checkpoint(): Promise<void> {
+    const { step, loss, samplerState, plugins, evaluated: metrics, options } = this;
+    await this.checkpoints?.begin(step, async () => {
+      const tensors = await this.residents.read();
+      if (options.onNonFinite !== 'continue') this.#refuseNonFinite(tensors);
+      const random = this.random.state();
+      return checkpointOf({ step, seed: options.seed ?? 0, random, loss, samplerState, config: options.config ?? null, metrics, plugins, tensors });
     });
-    return this.lastCheckpoint;
+  }
+
+  /** A step may break parameters with a loss that was still finite: what cannot be continued from is not kept. */
+  #refuseNonFinite(tensors: Readonly<Record<string, TensorData>>): void {
+    for (const name of Object.keys(this.specs.params)) {
+      const { dataType, data } = tensors[PREFIX.param + name] as TensorData;
+      if (dataType !== 'float32' && dataType !== 'float64') continue;
+      const values = data as Float32Array;
+      for (let index = 0; index < values.length; index++)
+        if (!Number.isFinite(values[index]))
+          throw nonFiniteError(this, `The parameter "${name}" holds ${values[index]} after step ${this.step}`, name);
+    }
   }
 }
 
@@ -189,7 +205,7 @@ async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, T
     steps: options.steps,
     seed: options.seed ?? 0,
     parameters: Object.values(training.specs.params).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
-    resumedFrom: training.lastCheckpoint,
+    resumedFrom: training.checkpoints?.last,
     config: options.config ?? null,
   };
   let reason: TrainResult['reason'] = 'steps';
@@ -231,7 +247,7 @@ async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, T
       training.samplerState = drawn.samplerState;
       const metrics = readMetrics(compiled, outputs);
       training.loss = metrics['loss'] as number;
-      checkFinite(training, metrics);
+      await checkFinite(training, metrics);
       if (sampler.observe !== undefined) {
         await sampler.observe({ step, batch, loss: training.loss, metrics, perExample: readExamples(compiled, outputs) });
         training.samplerState = sampler.state();
@@ -254,10 +270,9 @@ async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, T
       };
       const { checkpoints, evaluation } = options;
       if (checkpoints !== undefined && step % checkpoints.every === 0 && step < options.steps) {
-        const begin = performance.now();
-        const name = await training.checkpoint();
-        yield { type: 'checkpoint', step, name, milliseconds: performance.now() - begin };
+        await training.checkpoint();
       }
+      yield* training.checkpoints?.completed() ?? [];
       if (evaluation?.every !== undefined && step % evaluation.every === 0 && step < options.steps) {
         const result = await evaluateNow(training, evaluation);
         yield { type: 'evaluation', step, ...result };
@@ -269,14 +284,15 @@ async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, T
       yield { type: 'evaluation', step: training.step, ...evaluated };
     }
     if (options.checkpoints !== undefined && training.step >= firstStep) {
-      const begin = performance.now();
-      const name = await training.checkpoint();
-      yield { type: 'checkpoint', step: training.step, name, milliseconds: performance.now() - begin };
+      await training.checkpoint();
+      await training.checkpoints?.settle();
+      yield* training.checkpoints?.completed() ?? [];
     }
     const result = await training.result(reason, evaluated);
     yield { type: 'run-end', step: training.step, reason, loss: training.loss, milliseconds: performance.now() - runStart };
     return result;
   } finally {
+    await training.checkpoints?.settle();
     await next?.then(
       (drawn) => drawn?.batch.release?.(),
       () => undefined,
@@ -297,20 +313,23 @@ function readMetrics({ step }: CompiledStep, outputs: Readonly<Record<string, Te
 const readExamples = ({ step }: CompiledStep, outputs: Readonly<Record<string, TensorData>>): Record<string, TensorData> =>
   Object.fromEntries([...step.perExample].map(([name, output]) => [name, outputs[output] as TensorData]));
 
-function checkFinite(training: Training, metrics: Readonly<Record<string, number>>): void {
+async function checkFinite(training: Training, metrics: Readonly<Record<string, number>>): Promise<void> {
   if (training.options.onNonFinite === 'continue' || Number.isFinite(training.loss)) return;
   const others = Object.entries(metrics)
     .filter(([name, value]) => name !== 'loss' && !Number.isFinite(value))
     .map(([name]) => name);
-  throw new NonFiniteError(
-    `The loss is ${training.loss} at step ${training.step}${others.length > 0 ? ` (so are ${others.slice(0, 5).join(', ')})` : ''}.`,
-    {
-      hint: `Lower the learning rate, clip gradients, or check the data${
-        training.lastCheckpoint === undefined ? '' : `; the last good checkpoint is "${training.lastCheckpoint}"`
-      }.`,
-      details: { step: training.step, loss: training.loss, tensor: 'loss', lastCheckpoint: training.lastCheckpoint },
-    },
-  );
+  // One may just be being written.
+  await training.checkpoints?.settle();
+  const also = others.length > 0 ? ` (so are ${others.slice(0, 5).join(', ')})` : '';
+  throw nonFiniteError(training, `The loss is ${training.loss} at step ${training.step}${also}`, 'loss');
+}
+
+function nonFiniteError({ step, loss, checkpoints }: Training, what: string, tensor: string): NonFiniteError {
+  const last = checkpoints?.last;
+  return new NonFiniteError(`${what}.`, {
+    hint: `Lower the learning rate, clip gradients, or check the data${last === undefined ? '' : `; the last good checkpoint is "${last}"`}.`,
+    details: { step, loss, tensor, lastCheckpoint: last },
+  });
 }
 
 async function runHost(training: Training, metrics: Readonly<Record<string, number>>): Promise<void> {
@@ -332,8 +351,8 @@ async function runHost(training: Training, metrics: Readonly<Record<string, numb
   });
 }
 
-const evaluateNow = (training: Training, evaluation: EvaluationOptions): Promise<EvaluationResult> =>
-  evaluate({
+async function evaluateNow(training: Training, evaluation: EvaluationOptions): Promise<EvaluationResult> {
+  const result = await evaluate({
     ...evaluation,
     model: training.options.model,
     reward: evaluation.reward ?? training.options.reward,
@@ -341,6 +360,9 @@ const evaluateNow = (training: Training, evaluation: EvaluationOptions): Promise
     residents: training.residents,
     seed: training.options.seed ?? 0,
   });
+  training.evaluated = { loss: result.loss, ...result.metrics };
+  return result;
+}
 
 /** A run in progress: iterate it for its events, or await `result()`; both may be done. */
 export class TrainRun implements AsyncIterable<TrainEvent> {

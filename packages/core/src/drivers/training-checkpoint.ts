@@ -1,29 +1,47 @@
 import type { TensorData } from '@updraft/graph';
-import { CHECKPOINT_FORMAT, CheckpointError, type Checkpoint, type CheckpointStore } from '../checkpoint/index.js';
+import { CHECKPOINT_FORMAT, CheckpointError, type Checkpoint, type CheckpointStore, type PluginRecord } from '../checkpoint/index.js';
 import type { JsonValue } from '../contracts/sampler.js';
+import { pluginMetadata } from '../plugins/plugin.js';
+import type { RandomState } from '../random/index.js';
 
 export interface TrainingSnapshot {
   readonly step: number;
   readonly seed: number;
+  readonly random: RandomState;
   readonly loss: number;
   readonly samplerState: JsonValue;
   readonly config: JsonValue;
+  /** Of the newest evaluation. */
+  readonly metrics?: Readonly<Record<string, number>> | undefined;
+  readonly plugins: readonly PluginRecord[];
   /** Everything resident: parameters, variables, rule state. */
   readonly tensors: Readonly<Record<string, TensorData>>;
 }
 
-export const saveCheckpoint = (store: CheckpointStore, snapshot: TrainingSnapshot): Promise<string> =>
-  store.save({
-    manifest: {
-      format: CHECKPOINT_FORMAT,
-      step: snapshot.step,
-      seed: snapshot.seed,
-      loss: Number.isFinite(snapshot.loss) ? snapshot.loss : null,
-      config: snapshot.config,
-      samplerState: snapshot.samplerState,
-      createdAt: new Date().toISOString(),
-    },
-    tensors: snapshot.tensors,
+/** A snapshot as a checkpoint; later changes of the sampler do not reach it. */
+export const checkpointOf = (snapshot: TrainingSnapshot): Checkpoint => ({
+  manifest: {
+    format: CHECKPOINT_FORMAT,
+    step: snapshot.step,
+    seed: snapshot.seed,
+    random: snapshot.random,
+    loss: Number.isFinite(snapshot.loss) ? snapshot.loss : null,
+    ...(snapshot.metrics === undefined ? {} : { metrics: snapshot.metrics }),
+    plugins: snapshot.plugins,
+    config: snapshot.config,
+    samplerState: structuredClone(snapshot.samplerState),
+    createdAt: new Date().toISOString(),
+  },
+  tensors: snapshot.tensors,
+});
+
+/** The plugins among the parts of a pipeline, as manifests name them. */
+export const pluginRecords = (parts: readonly object[]): PluginRecord[] =>
+  parts.flatMap((part) => {
+    const metadata = pluginMetadata(part.constructor);
+    if (metadata === undefined) return [];
+    const { contract, name, version } = metadata;
+    return [{ contract, name, ...(version === undefined ? {} : { version }) }];
   });
 
 /** The newest checkpoint that verifies; damaged ones are passed over. */
@@ -47,6 +65,7 @@ export async function restoreCheckpoint(
   store: CheckpointStore,
   expected: Readonly<Record<string, TensorData>>,
   seed: number,
+  plugins: readonly PluginRecord[] = [],
 ): Promise<
   | {
       readonly name: string;
@@ -70,6 +89,10 @@ export async function restoreCheckpoint(
   }
   for (const key of Object.keys(tensors)) if (expected[key] === undefined) problems.push(`it has ${key}, which this pipeline does not use`);
   if (manifest.seed !== seed) problems.push(`its seed is ${manifest.seed}, not ${seed}`);
+  // Two rules may keep state of the same names and shapes and mean other things by it.
+  const ruleOf = (records: readonly PluginRecord[] = []): string | undefined => records.find(({ contract }) => contract === 'update-rule')?.name;
+  const [stored, own] = [ruleOf(manifest.plugins), ruleOf(plugins)];
+  if (stored !== undefined && own !== undefined && stored !== own) problems.push(`its update rule is "${stored}", not "${own}"`);
   if (problems.length > 0)
     throw new CheckpointError(`The checkpoint "${name}" belongs to another pipeline: ${problems.join('; ')}.`, {
       hint: 'Use another folder, start with resume: false, or give the model and rule that it was written with.',

@@ -50,7 +50,10 @@ export interface CheckpointEvent {
   readonly type: 'checkpoint';
   readonly step: number;
   readonly name: string;
+  /** From the copy of the tensors to the complete checkpoint; training goes on meanwhile. */
   readonly milliseconds: number;
+  /** How long training waited for it. */
+  readonly blockedMilliseconds: number;
 }
 export interface WarningEvent {
   readonly type: 'warning';

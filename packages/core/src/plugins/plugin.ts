@@ -32,6 +32,9 @@ export interface PluginMetadata<Schema extends z.ZodObject = z.ZodObject> {
   readonly summary: string;
   /** Source of the method. */
   readonly paper?: string;
+  /** Version of the package; kept in checkpoints. */
+  readonly version?: string;
+  /** Version of the contracts that it was built for; default: this one. */
   readonly contractVersion?: number;
 }
 
