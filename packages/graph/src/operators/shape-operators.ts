@@ -20,10 +20,10 @@ import type { Operand } from '../apply.js';
 import { flag, integerList, type IntegerList } from './operands.js';
 import { inputAxes } from './reductions.js';
 
-function attributeAxis(context: InferenceContext, rank: number, name = 'axis', extra = 0): number {
+function attributeAxis(context: InferenceContext, rank: number, name = 'axis', last = rank - 1): number {
   const axis = context.node.int(name);
-  if (axis < -(rank + extra) || axis >= rank + extra) context.fail(`axis ${axis} is out of range for rank ${rank}`);
-  return axis < 0 ? axis + rank + extra : axis;
+  if (axis < -rank || axis > last) context.fail(`axis ${axis} is out of range for rank ${rank}`);
+  return axis < 0 ? axis + rank : axis;
 }
 
 const RESHAPE: OperatorSchema = {
@@ -73,7 +73,7 @@ const FLATTEN: OperatorSchema = {
   attributes: { axis: { kind: 'int', default: 1 } },
   infer(context) {
     const x = context.input(0);
-    const axis = attributeAxis(context, x.rank, 'axis', 1);
+    const axis = attributeAxis(context, x.rank, 'axis', x.rank);
     return [{ dataType: x.dataType, shape: [dimProduct(x.shape.slice(0, axis)), dimProduct(x.shape.slice(axis))] }];
   },
 };

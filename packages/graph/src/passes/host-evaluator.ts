@@ -253,12 +253,18 @@ const reduction =
     const strides = broadcastStrides(kept, rank).map((stride, axis) => (reduced.has(axis) ? 0 : stride));
     const totals = new Array<bigint>(elementCount(shape)).fill(start);
     const values = valuesOf(x);
+    const limit = x.dataType === 'int32' ? 2n ** 31n : 2n ** 53n;
+    let overflow = false;
     walk(x.dims, [strides], [0], (index, [offset]) => {
-      totals[offset as number] = combine(totals[offset as number] as bigint, BigInt(values[index] as number));
+      const total = combine(totals[offset as number] as bigint, BigInt(values[index] as number));
+      totals[offset as number] = total;
+      overflow ||= total >= limit || total < -limit;
     });
+    // Runtimes differ there: some saturate, some wrap.
+    if (overflow) return undefined;
     const result = emptyTensor<DataType>(x.dataType, shape);
     const out = valuesOf(result);
-    totals.forEach((total, index) => (out[index] = x.dataType === 'int64' ? BigInt.asIntN(64, total) : Number(BigInt.asIntN(32, total))));
+    totals.forEach((total, index) => (out[index] = x.dataType === 'int64' ? total : Number(total)));
     return result;
   };
 
@@ -320,7 +326,12 @@ const EVALUATIONS: Readonly<Record<string, Evaluation>> = {
   And: comparison((a, b) => a !== 0 && b !== 0),
   Or: comparison((a, b) => a !== 0 || b !== 0),
   Xor: comparison((a, b) => (a !== 0) !== (b !== 0)),
-  Where: (node, inputs) => elementwise(node, inputs, ([condition, a, b]) => (condition === 0 ? b : a)),
+  Where: (node, inputs) =>
+    elementwise(node, inputs, ([condition, a, b]) => {
+      const chosen = condition === 0 ? b : a;
+      // ONNX Runtime merges two halves and loses the sign of -0.
+      return Object.is(chosen, -0) ? undefined : chosen;
+    }),
 };
 
 /** Runtimes differ on NaN payloads and on NaN in integer conversions; such results are left to them. */
