@@ -25,18 +25,11 @@ export function chartSection(group: ChartGroup, runs: readonly RunRecord[], name
   );
   const nonFinite = columns.filter(({ series }) => series.nonFinite > 0);
   return html`<figure class="card" data-chart="${group.key}">
-    <figcaption><h3>${group.title}</h3></figcaption>
-    <div class="chart-place">
-      <noscript
-        >${trusted(renderSvg(runs, { chart: group.key, points: 60, width: 560, height: 260, standalone: false }))}</noscript
-      >
-    </div>
-    ${nonFinite.length > 0 && html`<p class="muted">Not drawn: ${nonFinite.map(({ name, series }) => `${series.nonFinite} values of ${name} that are NaN or infinite`).join(', ')}.</p>`}
-    <details>
-      <summary>${group.title} as a table</summary>
-      ${scrollable(`${group.title} as a table`, chartTable(group, columns))}
-    </details>
-  </figure>`;
+<figcaption><h3>${group.title}</h3></figcaption>
+<div class="chart-place"><noscript>${trusted(renderSvg(runs, { chart: group.key, points: 60, width: 560, height: 260, standalone: false }))}</noscript></div>
+${nonFinite.length > 0 && html`<p class="muted">Not drawn: ${nonFinite.map(({ name, series }) => `${series.nonFinite} values of ${name} that are NaN or infinite`).join(', ')}.</p>`}
+<details><summary>${group.title} as a table</summary>${scrollable(`${group.title} as a table`, chartTable(group, columns))}</details>
+</figure>`;
 }
 
 function chartTable(group: ChartGroup, columns: readonly { readonly name: string; readonly series: Series }[]): Markup {
@@ -44,25 +37,10 @@ function chartTable(group: ChartGroup, columns: readonly { readonly name: string
   const steps = sampledSteps(shown.map(({ series }) => series));
   const note = columns.length > shown.length ? `; the first ${shown.length} of ${columns.length} series` : '';
   return html`<table>
-    <caption>
-      ${group.unit} at ${steps.length} steps, each with the latest value up to there${note}
-    </caption>
-    <thead>
-      <tr>
-        <th scope="col" class="number">step</th>
-        ${shown.map(({ name }) => html`<th scope="col" class="number">${name}</th>`)}
-      </tr>
-    </thead>
-    <tbody>
-      ${steps.map(
-        (step) =>
-          html`<tr>
-            <th scope="row" class="number">${formatNumber(step)}</th>
-            ${shown.map(({ series }) => html`<td class="number">${valueUpTo(series, step)}</td>`)}
-          </tr>`,
-      )}
-    </tbody>
-  </table>`;
+<caption>${group.unit} at ${steps.length} steps, each with the latest value up to there${note}</caption>
+<thead><tr><th scope="col" class="number">step</th>${shown.map(({ name }) => html`<th scope="col" class="number">${name}</th>`)}</tr></thead>
+<tbody>${steps.map((step) => html`<tr><th scope="row" class="number">${formatNumber(step)}</th>${shown.map(({ series }) => html`<td class="number">${valueUpTo(series, step)}</td>`)}</tr>`)}</tbody>
+</table>`;
 }
 
 /** Steps spread evenly over all that have a value, the first and the last among them. */

@@ -10,8 +10,7 @@ import { scrollable } from './scrollable.js';
 export function evaluationSection(runs: readonly RunRecord[]): Markup | undefined {
   const dataSets = [...new Set(runs.flatMap((run) => run.evaluations.map(({ name }) => name)))];
   if (dataSets.length === 0) return undefined;
-  return html`<h2 id="results">Results</h2>
-    ${dataSets.map((dataSet) => resultTable(dataSet, runs))}`;
+  return html`<h2 id="results">Results</h2>${dataSets.map((dataSet) => resultTable(dataSet, runs))}`;
 }
 
 function resultTable(dataSet: string, runs: readonly RunRecord[]): Markup {
@@ -19,60 +18,37 @@ function resultTable(dataSet: string, runs: readonly RunRecord[]): Markup {
   const metrics = [...new Set(results.flatMap((result) => Object.keys(result ?? {})))];
   const groups = runGroups(runs);
   const stepOf = (run: RunRecord | undefined) => run?.evaluations.findLast(({ name }) => name === dataSet)?.step;
-  return html`<div class="card">
-    ${scrollable(
-      `Results on ${dataSet}`,
-      html`<table>
-        <caption>
-          Last evaluation on ${dataSet}
-        </caption>
-        <thead>
-          <tr>
-            <th scope="col">run</th>
-            <th scope="col">seed</th>
-            <th scope="col" class="number">step</th>
-            ${metrics.map((metric) => html`<th scope="col" class="number">${metric}</th>`)}
-          </tr>
-        </thead>
-        <tbody>
-          ${groups.map(({ label, members }) => {
-            const rows = members.map((member) => {
-              const run = runs[member];
-              const step = stepOf(run);
-              return html`<tr>
-                <th scope="row">${run?.header.name ?? ''}</th>
-                <td>${String(run?.header.seed ?? '')}</td>
-                <td class="number">${step === undefined ? '' : formatNumber(step)}</td>
-                ${metrics.map((metric) => html`<td class="number">${valueText(results[member]?.[metric])}</td>`)}
-              </tr>`;
-            });
-            return [
-              ...rows,
-              ...(members.length > 1
-                ? [
-                    totalRow(
-                      label,
-                      members.length,
-                      metrics.map((metric) => valuesOf(members.map((member) => results[member]?.[metric]))),
-                    ),
-                  ]
-                : []),
-            ];
-          })}
-        </tbody>
-      </table>`,
-    )}
-    ${groups.length > 1 && pairedTable(dataSet, groups, metrics, runs, results)}
-  </div>`;
+  return html`<div class="card">${scrollable(
+    `Results on ${dataSet}`,
+    html`<table>
+<caption>Last evaluation on ${dataSet}</caption>
+<thead><tr><th scope="col">run</th><th scope="col">seed</th><th scope="col" class="number">step</th>${metrics.map((metric) => html`<th scope="col" class="number">${metric}</th>`)}</tr></thead>
+<tbody>${groups.map(({ label, members }) => {
+      const rows = members.map((member) => {
+        const run = runs[member];
+        const step = stepOf(run);
+        return html`<tr><th scope="row">${run?.header.name ?? ''}</th><td>${String(run?.header.seed ?? '')}</td><td class="number">${step === undefined ? '' : formatNumber(step)}</td>${metrics.map((metric) => html`<td class="number">${valueText(results[member]?.[metric])}</td>`)}</tr>`;
+      });
+      return [
+        ...rows,
+        ...(members.length > 1
+          ? [
+              totalRow(
+                label,
+                members.length,
+                metrics.map((metric) => valuesOf(members.map((member) => results[member]?.[metric]))),
+              ),
+            ]
+          : []),
+      ];
+    })}</tbody>
+</table>`,
+  )}
+${groups.length > 1 && pairedTable(dataSet, groups, metrics, runs, results)}</div>`;
 }
 
 function totalRow(label: string, count: number, columns: readonly (readonly number[])[]): Markup {
-  return html`<tr class="total">
-    <th scope="row">${label}: mean ± standard deviation</th>
-    <td>${count} seeds</td>
-    <td></td>
-    ${columns.map((values) => html`<td class="number">${values.length === 0 ? '' : `${formatNumber(mean(values))} ± ${formatNumber(standardDeviation(values))}`}</td>`)}
-  </tr>`;
+  return html`<tr class="total"><th scope="row">${label}: mean ± standard deviation</th><td>${count} seeds</td><td></td>${columns.map((values) => html`<td class="number">${values.length === 0 ? '' : `${formatNumber(mean(values))} ± ${formatNumber(standardDeviation(values))}`}</td>`)}</tr>`;
 }
 
 /** Compares every group with the first one over the seeds that both have run. */
@@ -108,32 +84,13 @@ function pairedTable(
   return scrollable(
     `Differences on ${dataSet}`,
     html`<table>
-      <caption>
-        Difference to ${reference.label} on ${dataSet}, paired by seed; p from the exact sign-flip permutation test
-        (two-sided)
-      </caption>
-      <thead>
-        <tr>
-          <th scope="col">group</th>
-          <th scope="col">metric</th>
-          <th scope="col" class="number">pairs</th>
-          <th scope="col" class="number">mean difference</th>
-          <th scope="col" class="number">p</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${rows.map(({ label, metric, differences }) => {
-          const p = pairedPermutationTest(differences);
-          return html`<tr>
-            <th scope="row">${label}</th>
-            <td>${metric}</td>
-            <td class="number">${differences.length}</td>
-            <td class="number">${signed(mean(differences))} ± ${formatNumber(standardDeviation(differences))}</td>
-            <td class="number">${p === undefined ? '' : formatNumber(p)}</td>
-          </tr>`;
-        })}
-      </tbody>
-    </table>`,
+<caption>Difference to ${reference.label} on ${dataSet}, paired by seed; p from the exact sign-flip permutation test (two-sided)</caption>
+<thead><tr><th scope="col">group</th><th scope="col">metric</th><th scope="col" class="number">pairs</th><th scope="col" class="number">mean difference</th><th scope="col" class="number">p</th></tr></thead>
+<tbody>${rows.map(({ label, metric, differences }) => {
+      const p = pairedPermutationTest(differences);
+      return html`<tr><th scope="row">${label}</th><td>${metric}</td><td class="number">${differences.length}</td><td class="number">${signed(mean(differences))} ± ${formatNumber(standardDeviation(differences))}</td><td class="number">${p === undefined ? '' : formatNumber(p)}</td></tr>`;
+    })}</tbody>
+</table>`,
   );
 }
 

@@ -8,23 +8,19 @@ import { scrollable } from './scrollable.js';
 export function headerSection(runs: readonly RunRecord[], names: readonly string[], title: string): Markup {
   const [only] = runs;
   return html`<header class="masthead">
-    <h1>${title}</h1>
-    <p>
-      ${verdict(runs)} <span class="muted">${runs.length === 1 && only !== undefined ? startOf(only.header) : ''}</span>
-    </p>
-    ${runs.length === 1 && only !== undefined ? headline(only) : runTable(runs, names)}
-    <details class="card" ${runs.length === 1 && openAttribute}>
-      <summary>What ran</summary>
-      ${runs.map(
-        ({ header }, index) =>
-          html`${runs.length > 1 && html`<h2 class="run-name">${names[index] ?? ''}</h2>`}${facts(header)}
-            <details>
-              <summary>Configuration</summary>
-              <pre>${JSON.stringify(header.config, undefined, 2)}</pre>
-            </details>`,
-      )}
-    </details>
-  </header>`;
+<h1>${title}</h1>
+<p>${verdict(runs)} <span class="muted">${runs.length === 1 && only !== undefined ? startOf(only.header) : ''}</span></p>
+${runs.length === 1 && only !== undefined ? headline(only) : runTable(runs, names)}
+<details class="card"${runs.length === 1 && openAttribute}><summary>What ran</summary>
+${runs.map(
+  (
+    { header },
+    index,
+  ) => html`${runs.length > 1 && html`<h2 class="run-name">${names[index] ?? ''}</h2>`}${facts(header)}
+<details><summary>Configuration</summary><pre>${JSON.stringify(header.config, undefined, 2)}</pre></details>`,
+)}
+</details>
+</header>`;
 }
 
 const openAttribute = html` open`;
@@ -42,9 +38,7 @@ export function verdict(runs: readonly RunRecord[]): Markup {
     );
   if (unfinished > 0)
     badges.push(
-      html`<span class="badge other"
-        >${runs.length === 1 ? 'not finished' : `${unfinished} of ${runs.length} runs not finished`}</span
-      >`,
+      html`<span class="badge other">${runs.length === 1 ? 'not finished' : `${unfinished} of ${runs.length} runs not finished`}</span>`,
     );
   if (broken + unfinished === 0) badges.push(html`<span class="badge pass">completed</span>`);
   if (failed > 0) badges.push(html`<span class="badge fail">${failed} of ${checks.length} checks failed</span>`);
@@ -65,9 +59,7 @@ function headline(run: RunRecord): Markup {
     for (const [metric, value] of Object.entries(metrics)) figures.push([`${name} ${metric}`, formatNumber(value)]);
   }
   figures.push(['seed', String(run.header.seed)], ['device', run.header.device]);
-  return html`<ul class="headline">
-    ${figures.slice(0, 9).map(([name, value]) => html`<li><span class="figure">${value}</span><span class="name">${name}</span></li>`)}
-  </ul>`;
+  return html`<ul class="headline">${figures.slice(0, 9).map(([name, value]) => html`<li><span class="figure">${value}</span><span class="name">${name}</span></li>`)}</ul>`;
 }
 
 /** The last metrics of each data set. */
@@ -77,35 +69,13 @@ export function lastEvaluations(run: RunRecord): Map<string, Readonly<Record<str
 
 function runTable(runs: readonly RunRecord[], names: readonly string[]): Markup {
   const table = html`<table>
-    <thead>
-      <tr>
-        <th scope="col">run</th>
-        <th scope="col">seed</th>
-        <th scope="col">device</th>
-        <th scope="col" class="number">steps</th>
-        <th scope="col" class="number">time</th>
-        <th scope="col" class="number">last loss</th>
-        <th scope="col">config hash</th>
-        <th scope="col">state</th>
-      </tr>
-    </thead>
-    <tbody>
-      ${runs.map((run, index) => {
-        const loss = run.series.get('loss')?.values.at(-1);
-        const duration = durationOf(run);
-        return html`<tr>
-          <th scope="row">${names[index] ?? ''}</th>
-          <td>${run.header.seed}</td>
-          <td>${run.header.device}</td>
-          <td class="number">${formatNumber(lastStepOf(run))}</td>
-          <td class="number">${duration === undefined ? '' : formatDuration(duration)}</td>
-          <td class="number">${loss === undefined ? '' : formatNumber(loss)}</td>
-          <td><code>${run.header.configHash.slice(0, 12)}</code></td>
-          <td>${run.end?.reason ?? 'not finished'}</td>
-        </tr>`;
-      })}
-    </tbody>
-  </table>`;
+<thead><tr><th scope="col">run</th><th scope="col">seed</th><th scope="col">device</th><th scope="col" class="number">steps</th><th scope="col" class="number">time</th><th scope="col" class="number">last loss</th><th scope="col">config hash</th><th scope="col">state</th></tr></thead>
+<tbody>${runs.map((run, index) => {
+    const loss = run.series.get('loss')?.values.at(-1);
+    const duration = durationOf(run);
+    return html`<tr><th scope="row">${names[index] ?? ''}</th><td>${run.header.seed}</td><td>${run.header.device}</td><td class="number">${formatNumber(lastStepOf(run))}</td><td class="number">${duration === undefined ? '' : formatDuration(duration)}</td><td class="number">${loss === undefined ? '' : formatNumber(loss)}</td><td><code>${run.header.configHash.slice(0, 12)}</code></td><td>${run.end?.reason ?? 'not finished'}</td></tr>`;
+  })}</tbody>
+</table>`;
   return html`<div class="card">${scrollable('Runs', table)}</div>`;
 }
 
@@ -127,13 +97,7 @@ function facts(header: RunHeader): Markup {
   ];
   if (header.commit !== undefined) rows.push(['Commit', html`<code>${header.commit}</code>`]);
   if (header.group !== undefined) rows.push(['Group', header.group]);
-  return html`<dl class="facts">
-    ${rows.map(
-      ([name, value]) =>
-        html`<dt>${name}</dt>
-          <dd>${value}</dd>`,
-    )}
-  </dl>`;
+  return html`<dl class="facts">${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
 }
 
 function startOf(header: RunHeader): string {

@@ -5,9 +5,7 @@ import { html, trusted } from './html-template.js';
 
 test('text is escaped, markup is not, nothing stays nothing', () => {
   expect(
-    html`<p title="${'"a" & \'b\''}">
-      ${'<b>'}${html`<i>${1}</i>`}${false}${undefined}${[html`<u>x</u>`, '&']}${trusted('<hr>')}
-    </p>`.toString(),
+    html`<p title="${'"a" & \'b\''}">${'<b>'}${html`<i>${1}</i>`}${false}${undefined}${[html`<u>x</u>`, '&']}${trusted('<hr>')}</p>`.toString(),
   ).toBe('<p title="&quot;a&quot; &amp; &#39;b&#39;">&lt;b&gt;<i>1</i><u>x</u>&amp;<hr></p>');
 });
 

@@ -24,8 +24,7 @@ export function modelSection(runs: readonly RunRecord[], names: readonly string[
   );
   return parts.length === 0
     ? undefined
-    : html`<h2 id="programs">Compiled programs</h2>
-        <div class="grid">${parts}</div>`;
+    : html`<h2 id="programs">Compiled programs</h2><div class="grid">${parts}</div>`;
 }
 
 function program(graph: GraphRecord, owners: readonly string[]): Markup {
@@ -48,32 +47,10 @@ ${placement(graph)}
 <details${listed.length <= 12 && openAttribute}><summary>Nodes by operator</summary>${scrollable(
     `Nodes of ${graph.name} by operator`,
     html`<table>
-      <thead>
-        <tr>
-          <th scope="col">operator</th>
-          <th scope="col" class="number">nodes</th>
-          <th scope="col">share</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${listed.map(
-          ([operator, count]) =>
-            html`<tr>
-              <th scope="row">${operator}</th>
-              <td class="number">${formatNumber(count)}</td>
-              <td>${bar(count / most)}</td>
-            </tr>`,
-        )}
-        ${
-          rest.length > 0 &&
-          html`<tr>
-            <th scope="row">${rest.length} other operators</th>
-            <td class="number">${formatNumber(rest.reduce((sum, [, count]) => sum + count, 0))}</td>
-            <td></td>
-          </tr>`
-        }
-      </tbody>
-    </table>`,
+<thead><tr><th scope="col">operator</th><th scope="col" class="number">nodes</th><th scope="col">share</th></tr></thead>
+<tbody>${listed.map(([operator, count]) => html`<tr><th scope="row">${operator}</th><td class="number">${formatNumber(count)}</td><td>${bar(count / most)}</td></tr>`)}
+${rest.length > 0 && html`<tr><th scope="row">${rest.length} other operators</th><td class="number">${formatNumber(rest.reduce((sum, [, count]) => sum + count, 0))}</td><td></td></tr>`}</tbody>
+</table>`,
   )}</details></div>`;
 }
 
@@ -82,41 +59,18 @@ const openAttribute = html` open`;
 function placement({ unplaced }: GraphRecord): Markup {
   if (unplaced.length === 0)
     return html`<p><span class="badge pass">all nodes placed</span> Every node runs on the chosen device.</p>`;
-  return html`<p>
-      <span class="badge other">${unplaced.length} ${unplaced.length === 1 ? 'node' : 'nodes'} unplaced</span> They run
-      on the CPU instead:
-    </p>
-    ${scrollable(
-      'Unplaced nodes',
-      html`<table>
-        <thead>
-          <tr>
-            <th scope="col">operator</th>
-            <th scope="col">node</th>
-            <th scope="col">reason</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${unplaced.slice(0, 50).map(
-            ({ operator, node, reason }) =>
-              html`<tr>
-                <th scope="row">${operator}</th>
-                <td><code>${node ?? ''}</code></td>
-                <td>${reason ?? ''}</td>
-              </tr>`,
-          )}
-        </tbody>
-      </table>`,
-    )}
-    ${unplaced.length > 50 && html`<p class="muted">and ${unplaced.length - 50} more</p>`}`;
+  return html`<p><span class="badge other">${unplaced.length} ${unplaced.length === 1 ? 'node' : 'nodes'} unplaced</span> They run on the CPU instead:</p>
+${scrollable(
+  'Unplaced nodes',
+  html`<table><thead><tr><th scope="col">operator</th><th scope="col">node</th><th scope="col">reason</th></tr></thead>
+<tbody>${unplaced.slice(0, 50).map(({ operator, node, reason }) => html`<tr><th scope="row">${operator}</th><td><code>${node ?? ''}</code></td><td>${reason ?? ''}</td></tr>`)}</tbody></table>`,
+)}
+${unplaced.length > 50 && html`<p class="muted">and ${unplaced.length - 50} more</p>`}`;
 }
 
 /** A bar beside a figure; the figure says the same, so it is hidden from screen readers. */
 export function bar(share: number): Markup {
   const width = 160;
   const filled = Math.round(Math.max(0, Math.min(1, share)) * width * 10) / 10;
-  return html`<svg width="${width}" height="12" aria-hidden="true">
-    <rect class="bar-back" width="${width}" height="12" rx="3" />
-    <rect class="bar" width="${filled}" height="12" rx="3" />
-  </svg>`;
+  return html`<svg width="${width}" height="12" aria-hidden="true"><rect class="bar-back" width="${width}" height="12" rx="3"/><rect class="bar" width="${filled}" height="12" rx="3"/></svg>`;
 }

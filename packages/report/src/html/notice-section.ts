@@ -7,8 +7,7 @@ export function noticeSection(runs: readonly RunRecord[], names: readonly string
     .map((run, index) => notice(run, runs.length > 1 ? names[index] : undefined))
     .filter((one) => one !== undefined);
   if (notices.length === 0) return undefined;
-  return html`<h2 id="checks">Checks and warnings</h2>
-    ${runs.length > 1 ? html`<div class="card">${notices}</div>` : notices}`;
+  return html`<h2 id="checks">Checks and warnings</h2>${runs.length > 1 ? html`<div class="card">${notices}</div>` : notices}`;
 }
 
 const openAttribute = html` open`;
@@ -18,17 +17,11 @@ const verdictClasses = { pass: 'pass', fail: 'fail', skipped: 'other' } as const
 function notice(run: RunRecord, name: string | undefined): Markup | undefined {
   const items: Markup[] = run.checks.map(
     ({ name: check, verdict, detail }) =>
-      html`<li>
-        <span class="badge ${verdictClasses[verdict]}">${verdict}</span>
-        ${check}${detail !== undefined && html` <span class="muted">${detail}</span>`}
-      </li>`,
+      html`<li><span class="badge ${verdictClasses[verdict]}">${verdict}</span> ${check}${detail !== undefined && html` <span class="muted">${detail}</span>`}</li>`,
   );
   if (run.end?.message !== undefined || run.end?.reason === 'failed') {
     items.push(
-      html`<li>
-        <span class="badge ${run.end.reason === 'failed' ? 'fail' : 'other'}">${run.end.reason}</span> at step
-        ${run.end.step}${run.end.message !== undefined && `: ${run.end.message}`}
-      </li>`,
+      html`<li><span class="badge ${run.end.reason === 'failed' ? 'fail' : 'other'}">${run.end.reason}</span> at step ${run.end.step}${run.end.message !== undefined && `: ${run.end.message}`}</li>`,
     );
   }
   for (const { message, step } of run.warnings) {
@@ -41,9 +34,7 @@ function notice(run: RunRecord, name: string | undefined): Markup | undefined {
       html`<li><span class="badge other">resumed</span> from the checkpoint of step ${run.resumedAt.join(', ')}</li>`,
     );
   if (items.length === 0) return undefined;
-  const list = html`<ul class="checks">
-    ${items}
-  </ul>`;
+  const list = html`<ul class="checks">${items}</ul>`;
   if (name === undefined) return html`<div class="card">${list}</div>`;
   const failed = run.end?.reason === 'failed' || run.checks.some(({ verdict }) => verdict === 'fail');
   const passed = run.checks.filter(({ verdict }) => verdict === 'pass').length;

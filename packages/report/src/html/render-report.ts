@@ -84,44 +84,39 @@ function renderPage(
   // No request can leave the page, and no script but ours can run in it, whatever the records hold.
   const policy = `default-src 'none'; script-src '${pageScriptHash}'; style-src '${pageStyleHash}'; img-src data:; base-uri 'none'; form-action 'none'`;
   return html`<!DOCTYPE html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta http-equiv="Content-Security-Policy" content="${policy}" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <meta name="generator" content="Updraft" />
-        <title>${title} · Updraft report</title>
-        <style>
-          ${trusted(pageStyle)}
-        </style>
-      </head>
-      <body>
-        <a class="skip" href="#charts">Skip to the charts</a>
-        ${headerSection(runs, names, title)}
-        <main>
-          ${noticeSection(runs, names)} ${charts(groups, runs, names, options.baseline)} ${evaluationSection(runs)}
-          ${sampleSection(runs, names)} ${modelSection(runs, names)} ${performanceSection(runs, names)}
-          ${tableSection(runs, names)}
-          <h2 id="data">Data</h2>
-          <div class="card">
-            <p>
-              The records that this page was made from, one JSON object per line; a metrics file that Updraft can read
-              again.${downSampled(runs, records) && ' Long series were thinned out for this page; the metrics file of the run has every step.'}${leftOut.length > 0 && ' Samples and histograms were left out to keep the page small.'}
-            </p>
-            <button type="button" id="download" hidden>Download metrics.jsonl</button>
-          </div>
-        </main>
-        <footer>
-          Made by Updraft from recorded metrics. This file is complete: it opens from disk and loads nothing.
-        </footer>
-        <script type="application/x-ndjson" id="records">
-          ${trusted(records)}
-        </script>
-        <script>
-          ${trusted(pageScript)};
-        </script>
-      </body>
-    </html> `.toString();
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="Updraft">
+<title>${title} · Updraft report</title>
+<style>${trusted(pageStyle)}</style>
+</head>
+<body>
+<a class="skip" href="#charts">Skip to the charts</a>
+${headerSection(runs, names, title)}
+<main>
+${noticeSection(runs, names)}
+${charts(groups, runs, names, options.baseline)}
+${evaluationSection(runs)}
+${sampleSection(runs, names)}
+${modelSection(runs, names)}
+${performanceSection(runs, names)}
+${tableSection(runs, names)}
+<h2 id="data">Data</h2>
+<div class="card">
+<p>The records that this page was made from, one JSON object per line; a metrics file that Updraft can read again.${downSampled(runs, records) && ' Long series were thinned out for this page; the metrics file of the run has every step.'}${leftOut.length > 0 && ' Samples and histograms were left out to keep the page small.'}</p>
+<button type="button" id="download" hidden>Download metrics.jsonl</button>
+</div>
+</main>
+<footer>Made by Updraft from recorded metrics. This file is complete: it opens from disk and loads nothing.</footer>
+<script type="application/x-ndjson" id="records">
+${trusted(records)}</script>
+<script>${trusted(pageScript)}</script>
+</body>
+</html>
+`.toString();
 }
 
 function charts(
@@ -131,8 +126,10 @@ function charts(
   baseline: string | undefined,
 ): Markup {
   return html`<h2 id="charts">Curves</h2>
-    ${groups.length === 0 ? html`<p>No series were recorded.</p>` : controls(runs, baseline)}
-    <div class="grid">${groups.map((group) => chartSection(group, runs, names))}</div>`;
+${groups.length === 0 ? html`<p>No series were recorded.</p>` : controls(runs, baseline)}
+<div class="grid">
+${groups.map((group) => chartSection(group, runs, names))}
+</div>`;
 }
 
 function downSampled(runs: readonly RunRecord[], records: string): boolean {

@@ -17,7 +17,7 @@ export type RecordedEvent =
       readonly runMilliseconds: number;
       readonly drawMilliseconds: number;
     }
-  | { readonly type: 'checkpoint'; readonly step: number; readonly milliseconds: number }
+  | { readonly type: 'checkpoint'; readonly step: number; readonly milliseconds: number; readonly blockedMilliseconds?: number }
   | {
       readonly type: 'evaluation';
       readonly step: number;
@@ -150,7 +150,8 @@ class EventRecorder {
         this.#compiling += event.milliseconds;
         return [];
       case 'checkpoint':
-        this.#add('checkpoint', event.milliseconds);
+        // Training goes on while a checkpoint is written: only the wait counts.
+        this.#add('checkpoint', event.blockedMilliseconds ?? event.milliseconds);
         return [];
       case 'warning':
         return [{ kind: 'warning', step: event.step, message: event.message }];

@@ -85,31 +85,18 @@ export function renderSvg(runs: readonly RunRecord[], options: RenderSvgOptions 
     .y(([, value]) => round(y(value)));
 
   const yTicks = y.ticks(5).filter((_tick, index, ticks) => index % Math.ceil(ticks.length / 6) === 0);
-  return html`<svg
-    xmlns="http://www.w3.org/2000/svg"
-    class="static-chart"
-    viewBox="0 0 ${width} ${height}"
-    role="img"
-    aria-label="${describe(title, lines)}"
-  >
-    ${standalone && ownStyle()}
-    <text x="${margin.left}" y="18" class="title">${title}</text>
-    ${yTicks.map((tick) => html`<line class="axis" x1="${margin.left}" x2="${width - margin.right}" y1="${round(y(tick))}" y2="${round(y(tick))}" /><text x="${margin.left - 8}" y="${round(y(tick)) + 4}" text-anchor="end">${formatNumber(tick)}</text>`)}
-    ${x.ticks(6).map((tick) => html`<text x="${round(x(tick))}" y="${plotBottom + 18}" text-anchor="middle">${formatNumber(tick)}</text>`)}
-    <text x="${width - margin.right}" y="${plotBottom + 34}" text-anchor="end">step</text>
-    ${lines.map(({ points }, index) => html`<path class="line stroke-${index % 8}" d="${path(points) ?? ''}" />`)}
-    ${rows.map(({ name, left, row }, index) => {
-      const top = plotBottom + margin.bottom + row * legendRowHeight;
-      const start = margin.left + left;
-      return html`<line
-          class="line stroke-${index % 8}"
-          x1="${start}"
-          x2="${start + 18}"
-          y1="${top}"
-          y2="${top}"
-        /><text x="${start + 24}" y="${top + 4}">${name}</text>`;
-    })}
-  </svg>`.toString();
+  return html`<svg xmlns="http://www.w3.org/2000/svg" class="static-chart" viewBox="0 0 ${width} ${height}" role="img" aria-label="${describe(title, lines)}">
+${standalone && ownStyle()}<text x="${margin.left}" y="18" class="title">${title}</text>
+${yTicks.map((tick) => html`<line class="axis" x1="${margin.left}" x2="${width - margin.right}" y1="${round(y(tick))}" y2="${round(y(tick))}"/><text x="${margin.left - 8}" y="${round(y(tick)) + 4}" text-anchor="end">${formatNumber(tick)}</text>`)}
+${x.ticks(6).map((tick) => html`<text x="${round(x(tick))}" y="${plotBottom + 18}" text-anchor="middle">${formatNumber(tick)}</text>`)}
+<text x="${width - margin.right}" y="${plotBottom + 34}" text-anchor="end">step</text>
+${lines.map(({ points }, index) => html`<path class="line stroke-${index % 8}" d="${path(points) ?? ''}"/>`)}
+${rows.map(({ name, left, row }, index) => {
+  const top = plotBottom + margin.bottom + row * legendRowHeight;
+  const start = margin.left + left;
+  return html`<line class="line stroke-${index % 8}" x1="${start}" x2="${start + 18}" y1="${top}" y2="${top}"/><text x="${start + 24}" y="${top + 4}">${name}</text>`;
+})}
+</svg>`.toString();
 }
 
 /** Puts legend entries side by side, with a guess of their widths, and breaks them into rows. */
@@ -131,9 +118,8 @@ function legendRows(names: readonly string[], width: number): { name: string; le
 function ownStyle(): Markup {
   const strokes = (colors: readonly string[]) =>
     colors.map((color, index) => `.stroke-${index}{stroke:${color}}`).join('');
-  return html`<style>
-    text{fill:#56606e;font:12px system-ui,sans-serif}.title{font-weight:600;fill:#1b2330}.axis{stroke:#d5dae1}.line{fill:none;stroke-width:2}${strokes(light)}@media (prefers-color-scheme:dark){text{fill:#a3aebd}.title{fill:#e7ebf1}.axis{stroke:#36404d}${strokes(dark)}}
-  </style> `;
+  return html`<style>text{fill:#56606e;font:12px system-ui,sans-serif}.title{font-weight:600;fill:#1b2330}.axis{stroke:#d5dae1}.line{fill:none;stroke-width:2}${strokes(light)}@media (prefers-color-scheme:dark){text{fill:#a3aebd}.title{fill:#e7ebf1}.axis{stroke:#36404d}${strokes(dark)}}</style>
+`;
 }
 
 function describe(
