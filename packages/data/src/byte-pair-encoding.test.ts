@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import { trainBytePairEncoding, type TokenizerJson } from './byte-pair-encoding.js';
 import { DataError } from './errors.js';
@@ -106,9 +106,62 @@ test.each([
   ['no vocabulary', { model: { type: 'BPE', vocab: {}, merges: [] } }],
   ['an id that is no number', { model: { type: 'BPE', vocab: { a: 'b' }, merges: [] } }],
   ['a negative id', { model: { type: 'BPE', vocab: { a: -1 }, merges: [] } }],
+  ['an id that would fill the memory', { model: { type: 'BPE', vocab: { a: 2 ** 40 }, merges: [] } }],
   ['an unknown model', { model: { type: 'Nonsense', vocab: { a: 0 } }, added_tokens: [] }],
   ['added tokens that are no list', { model: { type: 'BPE', vocab: { a: 0 }, merges: [] }, added_tokens: 3 }],
   ['merges that are no list', { model: { type: 'BPE', vocab: { a: 0 }, merges: 7 }, added_tokens: [] }],
 ])('a tokenizer with %s is refused', (_, json) => {
   expect(() => loadTokenizer(json)).toThrow(DataError);
+});
+
+test('a damaged tokenizer works or gives a typed error, wherever the damage is', () => {
+  const whole = JSON.stringify(trainBytePairEncoding('the cat sat on the mat', { vocabularySize: 262 }));
+  type Path = readonly (string | number)[];
+  /** Paths to everything in it, but only the first entries of long lists. */
+  const paths = (value: unknown, path: Path = []): Path[] =>
+    typeof value === 'object' && value !== null
+      ? [
+          path,
+          ...Object.entries(value)
+            .slice(0, 8)
+            .flatMap(([key, inner]) => paths(inner, [...path, key])),
+        ]
+      : [path];
+  // The library reports some damage on the console as well.
+  jest.spyOn(console, 'warn').mockImplementation(() => undefined);
+  const damage = fc.constantFrom<unknown>(
+    undefined,
+    null,
+    0,
+    -1,
+    1e300,
+    '',
+    'x',
+    [],
+    {},
+    [[]],
+    ['a'],
+    { type: 'Split' },
+    { type: 'BPE' },
+  );
+  fc.assert(
+    fc.property(fc.constantFrom(...paths(JSON.parse(whole)).slice(1)), damage, (path, value) => {
+      const json = JSON.parse(whole) as Record<string, unknown>;
+      let place: Record<string, unknown> = json;
+      for (const key of path.slice(0, -1)) place = place[key] as Record<string, unknown>;
+      const last = path[path.length - 1] as string;
+      if (value === undefined) Reflect.deleteProperty(place, last);
+      else place[last] = value;
+      try {
+        const tokenizer = loadTokenizer(json);
+        const ids = tokenizer.encode('the hat — é');
+        expect(ids.every((id) => id < tokenizer.vocabulary)).toBe(true);
+        expect(typeof tokenizer.decode(ids)).toBe('string');
+      } catch (error) {
+        expect(error).toBeInstanceOf(DataError);
+      }
+    }),
+    { numRuns: 400 },
+  );
+  jest.restoreAllMocks();
 });

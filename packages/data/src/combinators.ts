@@ -2,6 +2,7 @@ import { RandomStream } from '@updraft/core';
 import { elementCount, readElement, type DataTypeStorage, type TensorData } from '@updraft/graph';
 import { batchBuffers, exampleId, gather, type ColumnSpec, type Dataset } from './dataset.js';
 import { DataError } from './errors.js';
+import { splitPositions } from './split-positions.js';
 
 /** The examples at these positions, with the ids that they had. */
 export function subset(dataset: Dataset, positions: ArrayLike<number>): Dataset {
@@ -57,15 +58,6 @@ function scalars(dataset: Dataset, column: string): number[] {
   });
 }
 
-/** Ends of the parts of `count` things: nested, so that rounding never loses one. */
-const cuts = (fractions: readonly number[], count: number): number[] => {
-  let total = 0;
-  return fractions.map((fraction, part) => {
-    total += fraction;
-    return part === fractions.length - 1 ? count : Math.floor(total * count + 1e-9);
-  });
-};
-
 /**
  * Cut into parts of the given fractions, in order unless a seed is given. Every example is in exactly one part. With
  * `stratifyBy`, each class is cut by itself and the order within parts is that of the (shuffled) dataset.
@@ -75,36 +67,8 @@ export function split(
   fractions: readonly number[],
   { seed, stratifyBy }: SplitOptions = {},
 ): Dataset[] {
-  if (fractions.some((fraction) => !(fraction >= 0)) || Math.abs(fractions.reduce((a, b) => a + b, 0) - 1) > 1e-6)
-    throw new DataError(`The fractions [${fractions.join(', ')}] do not add up to 1.`, {
-      hint: 'Give a share of at least 0 for each part, as in [0.8, 0.2].',
-    });
-  const order =
-    seed === undefined
-      ? range(0, dataset.length)
-      : RandomStream.fromSeed(seed).split('split').permutation(dataset.length);
-  const groups = new Map<number, number[]>();
   const values = stratifyBy === undefined ? undefined : scalars(dataset, stratifyBy);
-  order.forEach((position, rank) => {
-    const key = values?.[position] ?? 0;
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [rank]);
-    else group.push(rank);
-  });
-  const parts = fractions.map((): number[] => []);
-  for (const group of groups.values()) {
-    let begin = 0;
-    cuts(fractions, group.length).forEach((end, part) => {
-      parts[part]?.push(...group.slice(begin, end));
-      begin = end;
-    });
-  }
-  return parts.map((ranks) =>
-    subset(
-      dataset,
-      ranks.sort((a, b) => a - b).map((rank) => order[rank] as number),
-    ),
-  );
+  return splitPositions(dataset.length, fractions, seed, values).map((positions) => subset(dataset, positions));
 }
 
 const shapeOf = ({ columns }: Dataset): string =>

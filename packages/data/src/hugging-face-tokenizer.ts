@@ -17,6 +17,9 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 
 const isId = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
+/** Sixteen million ids: more than any vocabulary has, and little enough to allocate. */
+const MAX_VOCABULARY = 2 ** 24;
+
 /** Number of ids that a `tokenizer.json` defines. */
 function vocabularyOf(json: Readonly<Record<string, unknown>>): number {
   const { model, added_tokens: added = [] } = json;
@@ -34,6 +37,8 @@ function vocabularyOf(json: Readonly<Record<string, unknown>>): number {
       throw new DataError(`The tokenizer holds the id ${JSON.stringify(id)}; ids are whole numbers from 0.`);
     largest = Math.max(largest, id);
   }
+  if (largest >= MAX_VOCABULARY)
+    throw new DataError(`The tokenizer holds the id ${largest}; ids below ${MAX_VOCABULARY} are read.`);
   return largest + 1;
 }
 
@@ -61,15 +66,32 @@ export function loadTokenizer(json: unknown, config: Readonly<Record<string, unk
   } catch (error) {
     throw new DataError(`The tokenizer cannot be used: ${(error as Error).message}.`, { cause: error });
   }
+  // A vocabulary that does not hang together shows only when it is used.
+  const guarded = <T>(run: () => T): T => {
+    try {
+      return run();
+    } catch (error) {
+      throw new DataError(`The tokenizer failed: ${(error as Error).message}.`, {
+        cause: error,
+        hint: 'Its vocabulary, merges and processing steps do not fit together.',
+      });
+    }
+  };
   return {
     vocabulary,
-    encode: (text) => Uint32Array.from(library.encode(text, { add_special_tokens: false }).ids),
+    encode(text) {
+      const ids = guarded(() => library.encode(text, { add_special_tokens: false }).ids);
+      // Text that the vocabulary has no token for comes out as undefined.
+      checkTokens(ids, vocabulary);
+      return Uint32Array.from(ids);
+    },
     decode(tokens) {
       checkTokens(tokens, vocabulary);
       // The library refuses empty lists.
-      return tokens.length === 0
-        ? ''
-        : library.decode(Array.from(tokens), { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+      if (tokens.length === 0) return '';
+      return guarded(() =>
+        library.decode(Array.from(tokens), { skip_special_tokens: false, clean_up_tokenization_spaces: false }),
+      );
     },
   };
 }

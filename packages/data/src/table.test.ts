@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { exampleId, gather } from './dataset.js';
 import { DataError } from './errors.js';
-import { parseTable, tableFromRecords } from './table.js';
+import { parseTable, splitTable, tableFromRecords } from './table.js';
 import { csvDataset, inputNames, tableDataset } from './table-dataset.js';
 import { fitTable } from './table-schema.js';
 
@@ -184,4 +184,19 @@ describe('tables as datasets', () => {
       { numRuns: 500 },
     );
   });
+});
+
+test('a table is cut before it is fitted, in equal shares of a column', () => {
+  const table = parseTable(
+    'a,b\n' + Array.from({ length: 20 }, (_, row) => `${row},${row % 4 === 0 ? 'rare' : 'common'}\n`).join(''),
+  );
+  const [train, test_] = splitTable(table, [0.8, 0.2], { seed: 1, stratifyBy: 'b' }) as [typeof table, typeof table];
+  expect([...train.rows, ...test_.rows].map(([a]) => Number(a)).sort((a, b) => a - b)).toEqual(
+    Array.from({ length: 20 }, (_, row) => row),
+  );
+  expect(train.rows.filter(([, b]) => b === 'rare').length).toBe(4);
+  expect(test_.rows.map(([, b]) => b).sort()).toEqual(['common', 'common', 'common', 'rare']);
+  expect(splitTable(table, [0.5, 0.5])[0]?.rows).toEqual(table.rows.slice(0, 10));
+  expect(() => splitTable(table, [0.5, 0.5], { stratifyBy: 'c' })).toThrow(DataError);
+  expect(() => splitTable(table, [0.5])).toThrow(DataError);
 });

@@ -1,5 +1,6 @@
 import { parse } from 'csv-parse/browser/esm/sync';
 import { DataError } from './errors.js';
+import { splitPositions } from './split-positions.js';
 
 /** Cells as text, with named columns. */
 export interface Table {
@@ -77,4 +78,24 @@ export function tableFromRecords(records: readonly object[]): Table {
     });
   });
   return { header, rows };
+}
+
+/**
+ * Cut a table into parts of the given fractions before anything is fitted, so that statistics come from the training rows
+ * only. Rows keep their order unless a seed is given; with `stratifyBy`, the rows of each value of that column are cut by
+ * themselves.
+ */
+export function splitTable(
+  table: Table,
+  fractions: readonly number[],
+  { seed, stratifyBy }: { readonly seed?: number; readonly stratifyBy?: string } = {},
+): Table[] {
+  const at = stratifyBy === undefined ? -1 : table.header.indexOf(stratifyBy);
+  if (stratifyBy !== undefined && at < 0)
+    throw new DataError(`The table has no column "${stratifyBy}".`, { hint: `It has: ${table.header.join(', ')}.` });
+  const keys = stratifyBy === undefined ? undefined : table.rows.map((row) => row[at] as string);
+  return splitPositions(table.rows.length, fractions, seed, keys).map((positions) => ({
+    header: table.header,
+    rows: positions.map((position) => table.rows[position] as readonly string[]),
+  }));
 }
