@@ -2,6 +2,7 @@ import { DerivativeTable, type DerivativeRule } from '../derivative.js';
 import { arithmeticRules } from './arithmetic.js';
 import { controlFlowRules } from './control-flow.js';
 import { convolutionRules } from './convolution.js';
+import { einsumRules } from './einsum.js';
 import { elementwiseRules } from './elementwise.js';
 import { indexingRules } from './indexing.js';
 import { lossRules } from './losses.js';
@@ -12,6 +13,7 @@ import { quantisationRules } from './quantisation.js';
 import { recurrentRules } from './recurrent.js';
 import { reductionRules } from './reductions.js';
 import { resizeRules } from './resize.js';
+import { selectionRules } from './selection.js';
 import { shapeRules } from './shape.js';
 
 export { straightThroughQuantization } from './quantisation.js';
@@ -21,6 +23,7 @@ export const standardRules = (): readonly DerivativeRule[] => [
   ...arithmeticRules,
   ...controlFlowRules,
   ...convolutionRules,
+  ...einsumRules,
   ...elementwiseRules,
   ...indexingRules,
   ...lossRules,
@@ -31,6 +34,7 @@ export const standardRules = (): readonly DerivativeRule[] => [
   ...recurrentRules,
   ...reductionRules,
   ...resizeRules,
+  ...selectionRules,
   ...shapeRules,
 ];
 

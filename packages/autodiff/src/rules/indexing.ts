@@ -57,16 +57,6 @@ export const indexingRules: readonly DerivativeRule[] = [
       return [scatterElements(zeros, context.input(1), context.gradient(0), { axis, reduction: 'add' }), undefined];
     },
   },
-  {
-    operator: 'GatherND',
-    order: 'any',
-    notes: 'batch_dims 0',
-    backward(context) {
-      if (context.node.int('batch_dims') !== 0)
-        context.fail('batch_dims above 0 has no derivative yet', 'Fold the batch axes into the indices.');
-      return [scatterND(zerosLike(context.input(0)), context.input(1), context.gradient(0), { reduction: 'add' }), undefined];
-    },
-  },
   scatter('ScatterElements', {
     read: (context, source) => gatherElements(source, context.input(1), { axis: context.node.int('axis') }),
     write: (context, base, updates, reduction) =>
@@ -148,7 +138,8 @@ function scatter(operator: string, { read, write }: ScatterAccess): DerivativeRu
       const updates = context.input(2);
       const gradient = context.gradient(0);
       const needs = [context.needs(0), false, context.needs(2)];
-      if (reduction === 'add') return [needs[0] ? gradient : undefined, undefined, needs[2] ? read(context, gradient) : undefined];
+      if (reduction === 'add')
+        return [needs[0] ? gradient : undefined, undefined, needs[2] ? read(context, gradient) : undefined];
       if (reduction === 'none')
         return [
           needs[0] ? write(context, gradient, zerosLike(updates), 'none') : undefined,
