@@ -1,4 +1,13 @@
-import { elementCount, emptyTensor, isFloat, isInteger, readElement, writeElement, type DataType, type TensorData } from './data-type.js';
+import {
+  elementCount,
+  emptyTensor,
+  isFloat,
+  isInteger,
+  readElement,
+  writeElement,
+  type DataType,
+  type TensorData,
+} from './data-type.js';
 import { UpdraftError } from './errors.js';
 
 /**
@@ -6,7 +15,7 @@ import { UpdraftError } from './errors.js';
  * wrap as in two's complement, everything but 0 is true. Integer conversions are exact for all 64 bits. Strings do not convert.
  */
 export function convertTensor<T extends DataType>(value: TensorData, dataType: T): TensorData<T> {
-  if ((value.dataType as DataType) === dataType) return value as TensorData<T>;
+  if (value.dataType === dataType) return value as TensorData<T>;
   if (value.dataType === 'string' || dataType === 'string')
     throw new UpdraftError('data-type', `A ${value.dataType} tensor cannot be converted to ${dataType}.`);
   const result = emptyTensor<DataType>(dataType, value.dims);

@@ -4,7 +4,8 @@ import { convertTensor } from './convert.js';
 import { DATA_TYPES, dataTypeFromCode, tensor as literal, type DataType, type TensorData } from './data-type.js';
 import { dimEquals, dimSubstitute, dimSymbols, dimText, isStatic, type Dim } from './dimension.js';
 import { UpdraftError } from './errors.js';
-import { Graph, insideGraph } from './graph.js';
+import type { Graph } from './graph.js';
+import { insideGraph } from './graph.js';
 import type { Node } from './node.js';
 import { bodyInputTypes } from './operators/control-flow.js';
 import { identity } from './operators/creation.js';
@@ -23,7 +24,12 @@ const imported = new WeakMap<Graph, Map<Tensor, Tensor>>();
 /** What a rewriting rule may do besides building nodes. */
 export interface CopyHooks {
   /** Outputs that replace a node whose inputs are already copied, or undefined to copy the node. */
-  replace(node: Node, inputs: readonly (Tensor | undefined)[], graph: Graph, copier: Copier): readonly (Tensor | undefined)[] | undefined;
+  replace(
+    node: Node,
+    inputs: readonly (Tensor | undefined)[],
+    graph: Graph,
+    copier: Copier,
+  ): readonly (Tensor | undefined)[] | undefined;
   /** An existing value in the place of a constant, or undefined to copy the constant. */
   constant?(data: TensorData, graph: Graph): Tensor | undefined;
   /** A node or constant that was copied as it is. */
@@ -173,7 +179,8 @@ export class Copier {
     attribute: Attribute,
     graph: Graph,
   ): [string, Attribute] {
-    if (attribute.kind === 'graph') return [name, { kind: 'graph', value: this.body(node, inputs, attribute.value, graph) }];
+    if (attribute.kind === 'graph')
+      return [name, { kind: 'graph', value: this.body(node, inputs, attribute.value, graph) }];
     if (this.options.dataTypes === undefined) return [name, attribute];
     if (attribute.kind === 'tensor')
       return [name, { kind: 'tensor', value: convertTensor(attribute.value, this.dataType(attribute.value.dataType)) }];
@@ -230,7 +237,8 @@ export class Copier {
     const own = made.graph === graph && made.producer !== undefined && !graph.outputs.includes(made);
     const same = this.options.hooks === undefined;
     const value = own || same ? made : insideGraph(graph, () => identity(made));
-    if (this.#keepNames && value.producer !== undefined && value.graph === graph && !graph.outputs.includes(value)) value.name = output.name;
+    if (this.#keepNames && value.producer !== undefined && value.graph === graph && !graph.outputs.includes(value))
+      value.name = output.name;
     graph.output(value);
   }
 }
@@ -249,7 +257,11 @@ function reserveNames(target: Graph, source: Graph): void {
 export function copyInto(
   target: Graph,
   source: Graph,
-  options: { readonly dims?: ReadonlyMap<string, Dim> | undefined; readonly dataTypes?: TypeMap | undefined; readonly hooks?: CopyHooks | undefined } = {},
+  options: {
+    readonly dims?: ReadonlyMap<string, Dim> | undefined;
+    readonly dataTypes?: TypeMap | undefined;
+    readonly hooks?: CopyHooks | undefined;
+  } = {},
 ): ReadonlyMap<Tensor, Tensor> {
   const dims = options.dims ?? new Map<string, Dim>();
   target.documentation = source.documentation;

@@ -16,12 +16,16 @@ import { shapeText } from './shape.js';
 import type { Tensor } from './tensor.js';
 
 async function run(graph: Graph, feeds: Record<string, RuntimeTensor>): Promise<number[][]> {
-  const session = await InferenceSession.create(encodeModel(graph), { graphOptimizationLevel: 'disabled', logSeverityLevel: 4 });
+  const session = await InferenceSession.create(encodeModel(graph), {
+    graphOptimizationLevel: 'disabled',
+    logSeverityLevel: 4,
+  });
   const results = await session.run(feeds);
   await session.release();
   return graph.outputs.map(({ name }) => [...(results[name]?.data as Float32Array)].map(Number));
 }
-const vector = (values: number[]): RuntimeTensor => new RuntimeTensor('float32', Float32Array.from(values), [values.length]);
+const vector = (values: number[]): RuntimeTensor =>
+  new RuntimeTensor('float32', Float32Array.from(values), [values.length]);
 
 describe('reachableNodes', () => {
   test('orders producers first, follows captures, and stops where told', () => {
@@ -29,7 +33,11 @@ describe('reachableNodes', () => {
     const x = graph.input('x', 'float32', [2]);
     const doubled = x.mul(2);
     x.mul(7);
-    const [chosen] = cond(graph.constant(1, 'bool'), () => [doubled.add(1)], () => [x.neg()]) as [Tensor];
+    const [chosen] = cond(
+      graph.constant(1, 'bool'),
+      () => [doubled.add(1)],
+      () => [x.neg()],
+    ) as [Tensor];
     const out = chosen.neg();
     expect(reachableNodes([out]).map(({ type }) => type)).toEqual(['Mul', 'If', 'Neg']);
     expect(reachableNodes([out], new Set([doubled])).map(({ type }) => type)).toEqual(['If', 'Neg']);
@@ -91,7 +99,9 @@ describe('instantiate', () => {
     const x = graph.input('x', 'float32', ['n']);
     const bias = x.mul(10);
     const { state } = loop({ count: 3, state: [x] }, (_, [value]) => ({ state: [(value as Tensor).add(bias)] }));
-    const { outputs } = scan({ inputs: [state[0] as Tensor] }, (_, [slice]) => ({ outputs: [(slice as Tensor).neg()] }));
+    const { outputs } = scan({ inputs: [state[0] as Tensor] }, (_, [slice]) => ({
+      outputs: [(slice as Tensor).neg()],
+    }));
     const target = new Graph('target');
     const a = target.input('a', 'float32', [2]);
     const [value] = instantiate([outputs[0] as Tensor], new Map([[x, a]]), target) as [Tensor];
@@ -140,7 +150,11 @@ describe('copyGraph', () => {
     const graph = new Graph('net');
     const x = graph.input('x', 'float32', [2]);
     const flags = x.greater(0).cast('float32');
-    const [y] = cond(graph.constant(1, 'bool'), () => [x.mul(1 / 3)], () => [x]) as [Tensor];
+    const [y] = cond(
+      graph.constant(1, 'bool'),
+      () => [x.mul(1 / 3)],
+      () => [x],
+    ) as [Tensor];
     graph.output(y.add(flags), 'sum');
     graph.output(apply(standardOperators().find('', 'RandomNormalLike') as OperatorSchema, [x], { dtype: 1 }), 'noise');
     const { graph: copy } = copyGraph(graph, { dataTypes: new Map([['float32', 'float64']]) });

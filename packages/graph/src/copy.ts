@@ -5,7 +5,7 @@ import { UpdraftError } from './errors.js';
 import { Graph } from './graph.js';
 import { dependenciesOf, reachableNodes } from './reachability.js';
 import { shapeText, substituteShape } from './shape.js';
-import { Tensor } from './tensor.js';
+import type { Tensor } from './tensor.js';
 
 /**
  * Apply again, in `target`, the nodes that `outputs` need, with the values in `bindings` replaced: the same function at
@@ -20,9 +20,13 @@ export function instantiate(
 ): Tensor[] {
   for (const [from, to] of bindings)
     if (from.dataType !== to.dataType)
-      throw new UpdraftError('graph', `"${from.name}" is ${from.dataType} and cannot be bound to the ${to.dataType} "${to.name}".`, {
-        hint: 'Convert with cast(), or copy the graph with other element types first.',
-      });
+      throw new UpdraftError(
+        'graph',
+        `"${from.name}" is ${from.dataType} and cannot be bound to the ${to.dataType} "${to.name}".`,
+        {
+          hint: 'Convert with cast(), or copy the graph with other element types first.',
+        },
+      );
   const copier = new Copier(target, new Map(bindings), { keepNames: false });
   const dependent = new Set<Tensor>(bindings.keys());
   for (const node of reachableNodes(outputs, bindings)) {
@@ -72,9 +76,15 @@ export interface CopyOptions {
  * A copy of a graph with the same names, with symbolic dimensions bound and element types replaced where given. Nodes
  * and constants that no output needs go. `map` leads from old values to new ones.
  */
-export function copyGraph(source: Graph, options: CopyOptions = {}): { graph: Graph; map: ReadonlyMap<Tensor, Tensor> } {
+export function copyGraph(
+  source: Graph,
+  options: CopyOptions = {},
+): { graph: Graph; map: ReadonlyMap<Tensor, Tensor> } {
   if (source.parent !== undefined)
-    throw new UpdraftError('graph', `"${source.name}" is the body of a control-flow node and cannot be copied on its own.`);
+    throw new UpdraftError(
+      'graph',
+      `"${source.name}" is the body of a control-flow node and cannot be copied on its own.`,
+    );
   const target = new Graph(source.name);
   return { graph: target, map: copyInto(target, source, options) };
 }

@@ -9,7 +9,14 @@ import type { Tensor } from './tensor.js';
 test('prints a line per node with types, attributes, labels and nested bodies', () => {
   const graph = new Graph('net');
   const x = graph.input('x', 'float32', ['batch', 2]);
-  const w = graph.constant(tensor([[1, -0], [0.1, 4]]), 'float32', 'w');
+  const w = graph.constant(
+    tensor([
+      [1, -0],
+      [0.1, 4],
+    ]),
+    'float32',
+    'w',
+  );
   const y = labelled('adamw', () => gemm(x, w, undefined, { transposeB: true }));
   const { state } = loop({ count: 3, state: [y] }, (_, [value]) => ({ state: [(value as Tensor).neg()] }));
   graph.output(state[0] as Tensor);

@@ -81,7 +81,8 @@ class Printer {
     for (const [value, data] of graph.constants)
       this.lines.push(`${inner}${declaration(value)} = constant ${contents(data, this.maxElements)}`);
     for (const node of graph.nodes.slice(0, this.maxNodes)) this.node(node, inner);
-    if (graph.nodes.length > this.maxNodes) this.lines.push(`${inner}… ${graph.nodes.length - this.maxNodes} more nodes`);
+    if (graph.nodes.length > this.maxNodes)
+      this.lines.push(`${inner}… ${graph.nodes.length - this.maxNodes} more nodes`);
     this.lines.push(`${indent}}`);
   }
 }

@@ -26,7 +26,10 @@ export const dependenciesOf = (node: Node): readonly (Tensor | undefined)[] =>
   node.hasSubgraphs ? [...node.inputs, ...capturesOf(node)] : node.inputs;
 
 /** Nodes that `outputs` need, producers before consumers; values in `stop` count as given. */
-export function reachableNodes(outputs: Iterable<Tensor>, stop: { has(value: Tensor): boolean } = new Set<Tensor>()): Node[] {
+export function reachableNodes(
+  outputs: Iterable<Tensor>,
+  stop: { has(value: Tensor): boolean } = new Set<Tensor>(),
+): Node[] {
   const order: Node[] = [];
   const seen = new Set<Node>();
   // A stack of its own: deep networks exceed the call stack.

@@ -20,7 +20,11 @@ function sample(): { graph: Graph; x: Tensor; y: Tensor; z: Tensor } {
   const graph = new Graph('net');
   const x = graph.input('x', 'float32', [2]);
   const y = x.mul(graph.constant(tensor([1, 2]), 'float32', 'w'));
-  const [z] = cond(y.sum().greater(0), () => [y.neg()], () => [y.abs()]) as [Tensor];
+  const [z] = cond(
+    y.sum().greater(0),
+    () => [y.neg()],
+    () => [y.abs()],
+  ) as [Tensor];
   graph.output(z, 'z');
   return { graph, x, y, z };
 }
@@ -41,7 +45,9 @@ test('order, names, scopes, constants and outputs are checked', () => {
   const shadow = sample();
   const inner = shadow.graph.nodes.find(({ type }) => type === 'If')?.subgraph('then_branch').outputs[0];
   if (inner !== undefined) inner.name = 'w';
-  expect(problems(shadow.graph).join()).toMatch(/"w" of the graph "then" has the name of a value of an enclosing graph/);
+  expect(problems(shadow.graph).join()).toMatch(
+    /"w" of the graph "then" has the name of a value of an enclosing graph/,
+  );
 
   const lost = sample();
   lost.graph.replaceNodes(lost.graph.nodes.slice(0, -1));
@@ -60,5 +66,7 @@ test('order, names, scopes, constants and outputs are checked', () => {
 test('a model has to import the versions that its nodes need', () => {
   const { graph } = sample();
   expect(() => validateModel(modelOf(graph))).not.toThrow();
-  expect(() => validateModel(modelOf(graph, { opsets: new Map([['com.example', 1]]) }))).toThrow(/imports no operators of the domain "ai\.onnx"/);
+  expect(() => validateModel(modelOf(graph, { opsets: new Map([['com.example', 1]]) }))).toThrow(
+    /imports no operators of the domain "ai\.onnx"/,
+  );
 });

@@ -65,7 +65,10 @@ class Parser {
       if (right === undefined || right === 0 || (wrapped && !this.#take(')')) || !this.#take(')')) return undefined;
       return dimFloorDivide(left, right);
     }
-    for (const [word, combine] of [['max(', dimMax], ['min(', dimMin]] as const)
+    for (const [word, combine] of [
+      ['max(', dimMax],
+      ['min(', dimMin],
+    ] as const)
       if (this.#take(word)) {
         const left = this.sum(depth + 1);
         if (left === undefined || !this.#take(',')) return undefined;

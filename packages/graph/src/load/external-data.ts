@@ -28,7 +28,9 @@ export class ExternalDataReader {
     const facts = new Map<string, string>();
     for (const { key, value } of entries) {
       if (!KEYS.has(key))
-        throw new ModelFormatError(where, `Its external data has the unknown key "${key.slice(0, 80)}".`, { hint: `Allowed are ${[...KEYS].join(', ')}.` });
+        throw new ModelFormatError(where, `Its external data has the unknown key "${key.slice(0, 80)}".`, {
+          hint: `Allowed are ${[...KEYS].join(', ')}.`,
+        });
       if (facts.has(key)) throw new ModelFormatError(where, `Its external data gives "${key}" twice.`);
       facts.set(key, value);
     }
@@ -37,27 +39,41 @@ export class ExternalDataReader {
     const offset = this.#number(facts, 'offset', 0, where);
     const length = this.#number(facts, 'length', size, where);
     if (length !== size)
-      throw new ModelFormatError(where, `Its external data has ${length} bytes where its shape needs ${size}.`, { details: { length, size } });
-    if (offset + length > file.length)
-      throw new ModelFormatError(where, `Its external data lies at bytes ${offset} to ${offset + length} of "${location}", which has ${file.length}.`, {
-        details: { offset, length, available: file.length },
+      throw new ModelFormatError(where, `Its external data has ${length} bytes where its shape needs ${size}.`, {
+        details: { length, size },
       });
+    if (offset + length > file.length)
+      throw new ModelFormatError(
+        where,
+        `Its external data lies at bytes ${offset} to ${offset + length} of "${location}", which has ${file.length}.`,
+        {
+          details: { offset, length, available: file.length },
+        },
+      );
     this.#total += length;
-    if (this.#total > this.budgets.externalBytes) throw new ModelBudgetError(where, 'externalBytes', this.budgets.externalBytes, this.#total);
+    if (this.#total > this.budgets.externalBytes)
+      throw new ModelBudgetError(where, 'externalBytes', this.budgets.externalBytes, this.#total);
     const checksum = facts.get('checksum');
     if (checksum !== undefined) this.#verify(location, file, checksum, where);
     return file.subarray(offset, offset + length);
   }
 
   #location(location: string | undefined, where: string): string {
-    if (location === undefined || location === '') throw new ModelFormatError(where, 'Its external data has no location.');
+    if (location === undefined || location === '')
+      throw new ModelFormatError(where, 'Its external data has no location.');
     const parts = location.split('/');
     const hostile =
-      location.length > 1024 || /[\0-\x1f\\:]/.test(location) || parts.some((part) => part === '' || part === '..' || part === '.');
+      location.length > 1024 ||
+      /[\0-\x1f\\:]/.test(location) ||
+      parts.some((part) => part === '' || part === '..' || part === '.');
     if (hostile)
-      throw new ModelFormatError(where, `Its external data has the location ${JSON.stringify(location.slice(0, 120))}.`, {
-        hint: 'A location is the name of a file beside the model, without "..", drive or leading "/".',
-      });
+      throw new ModelFormatError(
+        where,
+        `Its external data has the location ${JSON.stringify(location.slice(0, 120))}.`,
+        {
+          hint: 'A location is the name of a file beside the model, without "..", drive or leading "/".',
+        },
+      );
     return location;
   }
 
@@ -80,7 +96,10 @@ export class ExternalDataReader {
     if (text === undefined) return fallback;
     const value = Number(text);
     if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(value))
-      throw new ModelFormatError(where, `The "${key}" of its external data is ${JSON.stringify(text.slice(0, 80))}, not a number of bytes.`);
+      throw new ModelFormatError(
+        where,
+        `The "${key}" of its external data is ${JSON.stringify(text.slice(0, 80))}, not a number of bytes.`,
+      );
     return value;
   }
 
@@ -88,8 +107,12 @@ export class ExternalDataReader {
     let digest = this.#digests.get(location);
     if (digest === undefined) this.#digests.set(location, (digest = bytesToHex(sha1(file))));
     if (digest !== checksum.toLowerCase())
-      throw new ModelFormatError(where, `The SHA-1 of "${location}" is ${digest}; the model says ${checksum.slice(0, 80)}.`, {
-        hint: 'The external file does not belong to this model or is damaged.',
-      });
+      throw new ModelFormatError(
+        where,
+        `The SHA-1 of "${location}" is ${digest}; the model says ${checksum.slice(0, 80)}.`,
+        {
+          hint: 'The external file does not belong to this model or is damaged.',
+        },
+      );
   }
 }

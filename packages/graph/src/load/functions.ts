@@ -10,12 +10,17 @@ import { OpsetCheck } from './opsets.js';
 import { sortNodes } from './order.js';
 import { GraphReader, readAttribute, Scope, type ReadContext } from './read-graph.js';
 
-const keyOf = (domain: string, name: string, overload: string): string => [domain === 'ai.onnx' ? '' : domain, name, overload].join('\0');
+const keyOf = (domain: string, name: string, overload: string): string =>
+  [domain === 'ai.onnx' ? '' : domain, name, overload].join('\0');
 
 /** A call of a function that puts its nodes into a graph. */
 export interface ExpandableSchema extends FunctionSchema {
   /** Append the nodes of the function to `graph`; returns its outputs. */
-  expand(graph: Graph, inputs: readonly (Tensor | undefined)[], attributes: ReadonlyMap<string, Attribute>): (Tensor | undefined)[];
+  expand(
+    graph: Graph,
+    inputs: readonly (Tensor | undefined)[],
+    attributes: ReadonlyMap<string, Attribute>,
+  ): (Tensor | undefined)[];
 }
 export const isExpandable = (schema: OperatorSchema): schema is ExpandableSchema => 'expand' in schema;
 
@@ -34,8 +39,13 @@ export class FunctionLibrary {
       if (proto.name === '') throw new ModelFormatError(where, 'A function has no name.');
       if (this.#byKey.has(key)) throw new ModelFormatError(where, 'It is defined twice.');
       this.#byKey.set(key, { entry, where });
-      for (const names of [proto.input, proto.output, [...proto.attribute, ...proto.attributeProto.map(({ name }) => name)]])
-        if (new Set(names).size !== names.length || names.includes('')) throw new ModelFormatError(where, 'A name in its signature is empty or occurs twice.');
+      for (const names of [
+        proto.input,
+        proto.output,
+        [...proto.attribute, ...proto.attributeProto.map(({ name }) => name)],
+      ])
+        if (new Set(names).size !== names.length || names.includes(''))
+          throw new ModelFormatError(where, 'A name in its signature is empty or occurs twice.');
       return entry;
     });
   }
@@ -53,7 +63,11 @@ export class FunctionLibrary {
     const attributes: Record<string, AttributeSchema> = {};
     const defaults = new Map<string, Attribute>();
     for (const attribute of proto.attributeProto) {
-      const value = readAttribute(attribute, context, `${where}.attribute_proto ${JSON.stringify(attribute.name.slice(0, 80))}`);
+      const value = readAttribute(
+        attribute,
+        context,
+        `${where}.attribute_proto ${JSON.stringify(attribute.name.slice(0, 80))}`,
+      );
       defaults.set(attribute.name, value);
       attributes[attribute.name] = { kind: value.kind };
     }
@@ -73,7 +87,9 @@ export class FunctionLibrary {
         // The nodes land in a graph that is thrown away; only the types of the results count.
         const scratch = new Graph(proto.name, call.graph);
         return expand(scratch, inputs, call.attributes).map((output) =>
-          output === undefined ? undefined : { dataType: output.dataType, shape: output.shape, elements: output.elements },
+          output === undefined
+            ? undefined
+            : { dataType: output.dataType, shape: output.shape, elements: output.elements },
         );
       },
     };
@@ -90,7 +106,8 @@ export class FunctionLibrary {
     const { proto } = entry;
     const key = keyOf(entry.domain, entry.name, entry.overload);
     if (this.#active.includes(key)) throw new ModelFormatError(where, 'The function calls itself.');
-    if (this.#active.length >= outer.budgets.depth) throw new ModelBudgetError(where, 'depth', outer.budgets.depth, this.#active.length + 1);
+    if (this.#active.length >= outer.budgets.depth)
+      throw new ModelBudgetError(where, 'depth', outer.budgets.depth, this.#active.length + 1);
     const opsets = new Map<string, number>(proto.opsetImport.map(({ domain, version }) => [domain, Number(version)]));
     const context: ReadContext = {
       ...outer,
@@ -122,7 +139,8 @@ export class FunctionLibrary {
       nodes.forEach(({ output }, index) => {
         for (const name of output) {
           if (name === '') continue;
-          if (scope.declared.has(name)) throw new ModelFormatError(at(index), `The name ${JSON.stringify(name.slice(0, 80))} is defined twice.`);
+          if (scope.declared.has(name))
+            throw new ModelFormatError(at(index), `The name ${JSON.stringify(name.slice(0, 80))} is defined twice.`);
           scope.declared.add(name);
         }
       });
@@ -131,11 +149,13 @@ export class FunctionLibrary {
         const made = reader.node(nodes[index] as NodeProto, at(index));
         // Names inside a function are its own; two calls must not clash.
         if (made.name !== '') made.name = graph.uniqueName(`${proto.name}/${made.name}`);
-        for (const output of made.outputs) if (output !== undefined) output.name = graph.uniqueName(`${proto.name}/${output.name}`);
+        for (const output of made.outputs)
+          if (output !== undefined) output.name = graph.uniqueName(`${proto.name}/${output.name}`);
       }
       return proto.output.map((name) => {
         const value = scope.values.get(name);
-        if (value === undefined && !missing.has(name)) throw new ModelFormatError(where, `Its output ${JSON.stringify(name.slice(0, 80))} is not computed.`);
+        if (value === undefined && !missing.has(name))
+          throw new ModelFormatError(where, `Its output ${JSON.stringify(name.slice(0, 80))} is not computed.`);
         return value;
       });
     } finally {
@@ -143,4 +163,3 @@ export class FunctionLibrary {
     }
   }
 }
-

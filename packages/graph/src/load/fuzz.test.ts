@@ -35,7 +35,7 @@ test('damaged bytes of generated models', () => {
     fc.property(randomSteps(), byteMutations, (steps, mutations) => {
       seen.add(attempt(damageBytes(encodeModel(buildRandomGraph(steps)), mutations)));
     }),
-    { numRuns: 600 },
+    { numRuns: 400 },
   );
   expect(seen).toContain('refused');
 });
@@ -46,7 +46,7 @@ test('damaged structure of generated models', () => {
     fc.property(randomSteps(), structureMutations, (steps, mutations) => {
       seen.add(attempt(damageStructure(encodeModel(buildRandomGraph(steps)), mutations)));
     }),
-    { numRuns: 600 },
+    { numRuns: 400 },
   );
   expect(seen).toEqual(new Set(['loaded', 'refused']));
 });
@@ -57,7 +57,7 @@ test('damaged real models', () => {
     fc.property(structureMutations, byteMutations, fc.boolean(), (structure, mutations, deep) => {
       attempt(deep ? damageStructure(bytes, structure) : damageBytes(bytes, mutations));
     }),
-    { numRuns: 120 },
+    { numRuns: 60 },
   );
 });
 
@@ -66,7 +66,7 @@ test('arbitrary bytes', () => {
     fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
       attempt(bytes);
     }),
-    { numRuns: 500 },
+    { numRuns: 300 },
   );
   const source = new Uint8Array(readFileSync(new URL(import.meta.url)));
   expect(attempt(source)).toBe('refused');

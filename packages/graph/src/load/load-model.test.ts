@@ -1,11 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor as RuntimeTensor } from 'onnxruntime-node';
-import { tensor } from '../data-type.js';
+import { tensor, type TensorData } from '../data-type.js';
 import { UpdraftError } from '../errors.js';
 import { Graph } from '../graph.js';
 import { loop } from '../operators/control-flow.js';
 import { shapeNode } from '../operators/creation.js';
+import { mod } from '../operators/elementwise.js';
 import { printGraph } from '../print.js';
 import { encodeModel } from '../serialise/encode.js';
 import {
@@ -34,13 +35,23 @@ import { loadModel, type LoadOptions } from './load-model.js';
 function sample(): { proto: ModelProto; graph: GraphProto } {
   const graph = new Graph('net');
   const x = graph.input('x', 'float32', [2, 3]);
-  graph.output(x.relu().add(graph.constant(tensor([1, 2, 3]), 'float32', 'bias')).softmax(1), 'y');
+  graph.output(
+    x
+      .relu()
+      .add(graph.constant(tensor([1, 2, 3]), 'float32', 'bias'))
+      .softmax(1),
+    'y',
+  );
   const proto = fromBinary(ModelProtoSchema, encodeModel(graph, { bare: true }));
   return { proto, graph: proto.graph as GraphProto };
 }
 
-const node = (opType: string, input: string[], output: string[], extra: { readonly domain?: string; readonly attribute?: AttributeProto[] } = {}): NodeProto =>
-  create(NodeProtoSchema, { opType, input, output, name: `${opType}/${output.join()}`, ...extra });
+const node = (
+  opType: string,
+  input: string[],
+  output: string[],
+  extra: { readonly domain?: string; readonly attribute?: AttributeProto[] } = {},
+): NodeProto => create(NodeProtoSchema, { opType, input, output, name: `${opType}/${output.join()}`, ...extra });
 
 /** What loading the changed sample throws. */
 function refusal(change: (graph: GraphProto, proto: ModelProto) => void, options?: LoadOptions): ModelFormatError {
@@ -59,45 +70,68 @@ const messageOf = (change: (graph: GraphProto, proto: ModelProto) => void): stri
 describe('structure', () => {
   test('unknown operators come with the nearest known ones', () => {
     const error = refusal((graph) => ((graph.node[0] as NodeProto).opType = 'Relo'));
-    expect(error.message).toMatch(/^graph\.node\[0\] "Relu": Updraft does not know the operator "Relo"\. The nearest that it knows: Relu/);
+    expect(error.message).toMatch(
+      /^graph\.node\[0\] "Relu": Updraft does not know the operator "Relo"\. The nearest that it knows: Relu/,
+    );
     expect(error.where).toBe('graph.node[0] "Relu"');
     expect(messageOf((graph) => ((graph.node[0] as NodeProto).domain = 'com.example'))).toMatch(/"com\.example\.Relu"/);
   });
 
   test('dangling names, cycles, double definitions and missing outputs are told apart', () => {
-    expect(messageOf((graph) => ((graph.node[0] as NodeProto).input = ['X1']))).toMatch(/"X1" is neither an input nor computed/);
-    expect(messageOf((graph) => ((graph.node[1] as NodeProto).input = ['bias', 'bia5']))).toMatch(/"bia5".*Did you mean "bias"/);
+    expect(messageOf((graph) => ((graph.node[0] as NodeProto).input = ['X1']))).toMatch(
+      /"X1" is neither an input nor computed/,
+    );
+    expect(messageOf((graph) => ((graph.node[1] as NodeProto).input = ['bias', 'bia5']))).toMatch(
+      /"bia5".*Did you mean "bias"/,
+    );
     const cycle = refusal((graph) => ((graph.node[0] as NodeProto).input = ['y']));
     expect(cycle.message).toMatch(/depends on itself, through 3 node/);
     expect(cycle.details.cycle).toHaveLength(3);
     expect(messageOf((graph) => graph.node.push(node('Neg', ['x'], ['y'])))).toMatch(/"y" is defined twice/);
     expect(messageOf((graph) => graph.node.push(node('Neg', ['x'], ['x'])))).toMatch(/"x" is defined twice/);
-    expect(messageOf((graph) => ((graph.output[0] as { name: string }).name = 'z'))).toMatch(/graph\.output\[0\] "z": No node computes it/);
+    expect(messageOf((graph) => ((graph.output[0] as { name: string }).name = 'z'))).toMatch(
+      /graph\.output\[0\] "z": No node computes it/,
+    );
     expect(messageOf((graph) => graph.output.push(...graph.output))).toMatch(/an output twice/);
   });
 
   test('nodes of one graph have different names', () => {
-    expect(messageOf((graph) => graph.node.forEach((one) => (one.name = 'same')))).toMatch(/node\[1\] "same": Another node of the graph has the same name/);
+    expect(messageOf((graph) => graph.node.forEach((one) => (one.name = 'same')))).toMatch(
+      /node\[1\] "same": Another node of the graph has the same name/,
+    );
   });
 
   test('nodes in the wrong order are put into order', () => {
     const { proto, graph } = sample();
     graph.node.reverse();
-    expect(loadModel(toBinary(ModelProtoSchema, proto)).graph.nodes.map(({ type }) => type)).toEqual(['Relu', 'Add', 'Softmax']);
+    expect(loadModel(toBinary(ModelProtoSchema, proto)).graph.nodes.map(({ type }) => type)).toEqual([
+      'Relu',
+      'Add',
+      'Softmax',
+    ]);
   });
 
   test('declared types may not contradict inference', () => {
     const typed = (elemType: number, dims: bigint[]) =>
-      create(TypeProtoSchema, { value: { case: 'tensorType', value: { elemType, shape: { dim: dims.map((value) => ({ value: { case: 'dimValue' as const, value } })) } } } });
+      create(TypeProtoSchema, {
+        value: {
+          case: 'tensorType',
+          value: { elemType, shape: { dim: dims.map((value) => ({ value: { case: 'dimValue' as const, value } })) } },
+        },
+      });
     const output = (elemType: number, dims: bigint[]) => (graph: GraphProto) => {
       (graph.output[0] as { type: unknown }).type = typed(elemType, dims);
     };
     expect(messageOf(output(1, [2n, 4n]))).toMatch(/declared as \[2, 4\]; the graph computes \[2, 3\]/);
     expect(messageOf(output(7, [2n, 3n]))).toMatch(/declared as int64; the graph computes float32/);
-    expect(messageOf((graph) => graph.valueInfo.push(create(ValueInfoProtoSchema, { name: graph.node[0]?.output[0], type: typed(1, [6n]) })))).toMatch(
-      /graph\.value_info\[0\].*declared as \[6\]/,
+    expect(
+      messageOf((graph) =>
+        graph.valueInfo.push(create(ValueInfoProtoSchema, { name: graph.node[0]?.output[0], type: typed(1, [6n]) })),
+      ),
+    ).toMatch(/graph\.value_info\[0\].*declared as \[6\]/);
+    expect(messageOf((graph) => ((graph.input[0] as { type: unknown }).type = undefined))).toMatch(
+      /graph\.input\[0\] "x": It has no element type/,
     );
-    expect(messageOf((graph) => ((graph.input[0] as { type: unknown }).type = undefined))).toMatch(/graph\.input\[0\] "x": It has no element type/);
   });
 
   test.each([
@@ -106,14 +140,23 @@ describe('structure', () => {
     ['optionalType', { elemType: undefined }, 'an optional'],
     ['sparseTensorType', { elemType: 1 }, 'a sparse tensor'],
   ] as const)('%s is refused by name', (kind, value, text) => {
-    expect(messageOf((graph) => ((graph.input[0] as { type: unknown }).type = create(TypeProtoSchema, { value: { case: kind, value } as never })))).toContain(
-      `It is ${text}, which is not supported`,
-    );
+    expect(
+      messageOf(
+        (graph) =>
+          ((graph.input[0] as { type: unknown }).type = create(TypeProtoSchema, {
+            value: { case: kind, value } as never,
+          })),
+      ),
+    ).toContain(`It is ${text}, which is not supported`);
   });
 
   test('element types that Updraft does not carry are refused by name', () => {
-    expect(messageOf((graph) => ((graph.initializer[0] as { dataType: number }).dataType = 17))).toMatch(/initializer\[0\] "bias": Its element type FLOAT8E4M3FN/);
-    expect(messageOf((graph) => ((graph.initializer[0] as { dataType: number }).dataType = 0))).toMatch(/has no element type/);
+    expect(messageOf((graph) => ((graph.initializer[0] as { dataType: number }).dataType = 17))).toMatch(
+      /initializer\[0\] "bias": Its element type FLOAT8E4M3FN/,
+    );
+    expect(messageOf((graph) => ((graph.initializer[0] as { dataType: number }).dataType = 0))).toMatch(
+      /has no element type/,
+    );
   });
 
   test('contents have to fill the shape exactly', () => {
@@ -138,9 +181,13 @@ describe('structure', () => {
     expect(messageOf(softmax([axis, axis]))).toMatch(/attribute "axis": It occurs twice/);
     expect(messageOf(softmax([attribute({ type: AttributeType.FLOAT, f: 1 })]))).toMatch(/is of kind float, not int/);
     expect(messageOf(softmax([attribute({ type: AttributeType.INT, f: 1 })]))).toMatch(/of kind INT but holds "f"/);
-    expect(messageOf(softmax([attribute({ type: AttributeType.SPARSE_TENSOR })]))).toMatch(/kind SPARSE_TENSOR are not supported/);
+    expect(messageOf(softmax([attribute({ type: AttributeType.SPARSE_TENSOR })]))).toMatch(
+      /kind SPARSE_TENSOR are not supported/,
+    );
     expect(messageOf(softmax([attribute({})]))).toMatch(/kind is not given/);
-    expect(messageOf(softmax([attribute({ name: 'axes', type: AttributeType.INT, i: 1n })]))).toMatch(/attribute "axes"/);
+    expect(messageOf(softmax([attribute({ name: 'axes', type: AttributeType.INT, i: 1n })]))).toMatch(
+      /attribute "axes"/,
+    );
     expect(messageOf(softmax([attribute({ type: AttributeType.INT, i: 9n })]))).toMatch(/9/);
     expect(messageOf(softmax([attribute({ type: AttributeType.INT, refAttrName: 'a' })]))).toMatch(/outside of one/);
   });
@@ -196,9 +243,37 @@ describe('budgets', () => {
   });
 });
 
+test('integer divisions that may stop the process are refused, others not', () => {
+  const load = (build: (graph: Graph, n: Tensor) => Tensor, options?: LoadOptions): void => {
+    const graph = new Graph('net');
+    graph.output(build(graph, graph.input('n', 'int64', [2])), 'y');
+    loadModel(encodeModel(graph), options);
+  };
+  const smallest: TensorData<'int64'> = { dataType: 'int64', dims: [], data: BigInt64Array.of(-(2n ** 63n)) };
+  const unsafe = [
+    (_: Graph, n: Tensor) => n.div(n),
+    (_: Graph, n: Tensor) => n.div(-1),
+    (graph: Graph, n: Tensor) => graph.constant(smallest).div(n),
+    (_: Graph, n: Tensor) => mod(n, n),
+  ];
+  for (const build of unsafe) {
+    expect(() => load(build)).toThrow(/"Div"|"Mod"|may be -1/);
+    expect(() => load(build, { trusted: true })).not.toThrow();
+  }
+  load((_, n) => n.div(2));
+  load((graph, n) => graph.constant(7, 'int64').div(n));
+  load((_, n) => n.div(shapeNode(n)));
+  load((_, n) => mod(n, 3));
+  load((_, n) => n.cast('float32').div(n.cast('float32')));
+});
+
 test('sizes that grow into long expressions are refused in time', () => {
   const graph = new Graph('net');
-  const x = graph.input('x', 'float32', Array.from({ length: 14 }, (_, index) => `a_rather_long_name_${index}`));
+  const x = graph.input(
+    'x',
+    'float32',
+    Array.from({ length: 14 }, (_, index) => `a_rather_long_name_${index}`),
+  );
   const sizes = shapeNode(x);
   let sum = sizes.gather(graph.ints([0]));
   for (let index = 1; index < 14; index++) sum = sum.add(sizes.gather(graph.ints([index])));
@@ -212,7 +287,9 @@ describe('versions', () => {
     proto.opsetImport = [create(OperatorSetIdProtoSchema, { domain: '', version })];
   };
   test('are checked node by node', () => {
-    expect(messageOf(atOpset(12n))).toMatch(/node\[2\] "Softmax": Softmax has an older meaning in opset 12; Updraft reads it from opset 13.*version_converter/);
+    expect(messageOf(atOpset(12n))).toMatch(
+      /node\[2\] "Softmax": Softmax has an older meaning in opset 12; Updraft reads it from opset 13.*version_converter/,
+    );
     expect(messageOf(atOpset(6n))).toMatch(/Add has an older meaning in opset 6/);
     expect(messageOf(atOpset(99n))).toMatch(/opset 99; Updraft knows up to/);
     for (const version of [13n, 17n, 21n, 25n]) {
@@ -223,7 +300,11 @@ describe('versions', () => {
   });
   test('have to be imported', () => {
     expect(messageOf((_, proto) => (proto.opsetImport = []))).toMatch(/imports no version/);
-    expect(messageOf((_, proto) => proto.opsetImport.push(create(OperatorSetIdProtoSchema, { domain: 'ai.onnx', version: 21n })))).toMatch(/imported twice/);
+    expect(
+      messageOf((_, proto) =>
+        proto.opsetImport.push(create(OperatorSetIdProtoSchema, { domain: 'ai.onnx', version: 21n })),
+      ),
+    ).toMatch(/imported twice/);
     expect(messageOf((_, proto) => (proto.irVersion = 99n))).toMatch(/IR version 99/);
   });
 });
@@ -232,8 +313,15 @@ describe('functions', () => {
   /** scaled(x, by = 2) = x * by, nested in twice(x) = scaled(scaled(x)). */
   function withFunctions(): ModelProto {
     const { proto, graph } = sample();
-    const opsetImport = [create(OperatorSetIdProtoSchema, { domain: '', version: 21n }), create(OperatorSetIdProtoSchema, { domain: 'local', version: 1n })];
-    const reference = create(AttributeProtoSchema, { name: 'value_float', type: AttributeType.FLOAT, refAttrName: 'by' });
+    const opsetImport = [
+      create(OperatorSetIdProtoSchema, { domain: '', version: 21n }),
+      create(OperatorSetIdProtoSchema, { domain: 'local', version: 1n }),
+    ];
+    const reference = create(AttributeProtoSchema, {
+      name: 'value_float',
+      type: AttributeType.FLOAT,
+      refAttrName: 'by',
+    });
     proto.functions = [
       create(FunctionProtoSchema, {
         name: 'scaled',
@@ -250,7 +338,13 @@ describe('functions', () => {
         input: ['v'],
         output: ['w'],
         opsetImport,
-        node: [node('scaled', ['v'], ['once'], { domain: 'local' }), node('scaled', ['once'], ['w'], { domain: 'local', attribute: [create(AttributeProtoSchema, { name: 'by', type: AttributeType.FLOAT, f: 5 })] })],
+        node: [
+          node('scaled', ['v'], ['once'], { domain: 'local' }),
+          node('scaled', ['once'], ['w'], {
+            domain: 'local',
+            attribute: [create(AttributeProtoSchema, { name: 'by', type: AttributeType.FLOAT, f: 5 })],
+          }),
+        ],
       }),
     ];
     proto.opsetImport.push(create(OperatorSetIdProtoSchema, { domain: 'local', version: 1n }));
@@ -274,7 +368,16 @@ describe('functions', () => {
     expect(Buffer.compare(encodeModel(model), bytes)).toBe(0);
     expect(() => encodeModel(model.graph)).toThrow(/calls the function "twice"/);
     const flat = inlineFunctions(model);
-    expect(flat.graph.nodes.map(({ key }) => key)).toEqual(['Constant', 'Mul', 'Constant', 'Mul', 'Constant', 'Mul', 'Constant', 'Mul']);
+    expect(flat.graph.nodes.map(({ key }) => key)).toEqual([
+      'Constant',
+      'Mul',
+      'Constant',
+      'Mul',
+      'Constant',
+      'Mul',
+      'Constant',
+      'Mul',
+    ]);
     expect(flat.functions).toEqual([]);
     const expected = [100, 200, 300, 400, 500, 600];
     expect(await evaluate(encodeModel(flat))).toEqual(expected);
@@ -322,6 +425,10 @@ test('errors are Updraft errors with a stable code', () => {
   const error = refusal((graph) => (graph.node = []));
   expect(error).toBeInstanceOf(UpdraftError);
   expect(error.code).toBe('model-format');
-  expect(() => loadModel(toBinary(ModelProtoSchema, create(ModelProtoSchema, { irVersion: 10n })))).toThrow(/holds no graph/);
-  expect(() => loadModel(toBinary(ModelProtoSchema, create(ModelProtoSchema, { graph: create(GraphProtoSchema, {}) })))).toThrow(/IR version 0/);
+  expect(() => loadModel(toBinary(ModelProtoSchema, create(ModelProtoSchema, { irVersion: 10n })))).toThrow(
+    /holds no graph/,
+  );
+  expect(() =>
+    loadModel(toBinary(ModelProtoSchema, create(ModelProtoSchema, { graph: create(GraphProtoSchema, {}) }))),
+  ).toThrow(/IR version 0/);
 });

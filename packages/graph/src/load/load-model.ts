@@ -25,6 +25,11 @@ export interface LoadOptions {
    * branches whose ranks depend on sizes: they load only with those bound.
    */
   readonly dims?: ReadonlyMap<string, Dim>;
+  /**
+   * The file comes from a known source: integer divisions are accepted whose divisor may be -1 (the smallest integer
+   * divided by it stops the process in native runtimes). All other checks stay. Default: false.
+   */
+  readonly trusted?: boolean;
   /** Operators that may occur. Default: all that Updraft knows. */
   readonly operators?: OperatorTable;
 }
@@ -46,8 +51,10 @@ function readOpsets(proto: ModelProto, notes: FileNotes): Map<string, number> {
     const { domain, version } = entry;
     if (!Object.hasOwn(entry, 'domain')) notes.unnamedDomain = true;
     const twin = domain === '' ? 'ai.onnx' : domain === 'ai.onnx' ? '' : domain;
-    if (opsets.has(domain) || opsets.has(twin)) throw new ModelFormatError('opset_import', `The domain "${domain}" is imported twice.`);
-    if (version < 1n || version > 1_000_000n) throw new ModelFormatError('opset_import', `The version ${version} of "${domain}" has no meaning.`);
+    if (opsets.has(domain) || opsets.has(twin))
+      throw new ModelFormatError('opset_import', `The domain "${domain}" is imported twice.`);
+    if (version < 1n || version > 1_000_000n)
+      throw new ModelFormatError('opset_import', `The version ${version} of "${domain}" has no meaning.`);
     opsets.set(domain, Number(version));
   }
   return opsets;
@@ -65,12 +72,19 @@ export function loadModel(bytes: Uint8Array, options: LoadOptions = {}): Model {
   const proto = decode(bytes);
   const irVersion = Number(proto.irVersion);
   if (!(irVersion >= MIN_IR && irVersion <= MAX_IR))
-    throw new ModelFormatError('ir_version', `The file has IR version ${proto.irVersion}; Updraft reads ${MIN_IR} to ${MAX_IR}.`, {
-      hint: irVersion === 0 ? 'It may not be an ONNX model.' : 'Convert the file.',
-    });
-  if (proto.graph === undefined) throw new ModelFormatError('', 'The file holds no graph.', { hint: 'It may not be an ONNX model.' });
-  if (proto.trainingInfo.length > 0) throw new ModelFormatError('training_info[0]', 'Training information is not supported.');
-  if (proto.configuration.length > 0) throw new ModelFormatError('configuration[0]', 'Device configurations are not supported.');
+    throw new ModelFormatError(
+      'ir_version',
+      `The file has IR version ${proto.irVersion}; Updraft reads ${MIN_IR} to ${MAX_IR}.`,
+      {
+        hint: irVersion === 0 ? 'It may not be an ONNX model.' : 'Convert the file.',
+      },
+    );
+  if (proto.graph === undefined)
+    throw new ModelFormatError('', 'The file holds no graph.', { hint: 'It may not be an ONNX model.' });
+  if (proto.trainingInfo.length > 0)
+    throw new ModelFormatError('training_info[0]', 'Training information is not supported.');
+  if (proto.configuration.length > 0)
+    throw new ModelFormatError('configuration[0]', 'Device configurations are not supported.');
   const notes = new FileNotes();
   const opsets = readOpsets(proto, notes);
   const functions = new FunctionLibrary(proto.functions);
@@ -85,11 +99,14 @@ export function loadModel(bytes: Uint8Array, options: LoadOptions = {}): Model {
     functionSchema: (node, attributes) => functions.schema(node, attributes, context),
     dimExpressions: proto.producerName === 'updraft',
     dims: options.dims ?? new Map<string, Dim>(),
+    trusted: options.trusted === true,
     work: { inferences: 0 },
   };
   const graph = readRoot(proto.graph, context);
   notes.present = new Set(
-    ['producerName', 'producerVersion', 'domain', 'modelVersion', 'docString'].filter((name) => Object.hasOwn(proto, name)),
+    ['producerName', 'producerVersion', 'domain', 'modelVersion', 'docString'].filter((name) =>
+      Object.hasOwn(proto, name),
+    ),
   );
   return {
     graph,
@@ -98,7 +115,10 @@ export function loadModel(bytes: Uint8Array, options: LoadOptions = {}): Model {
     producerName: proto.producerName,
     producerVersion: proto.producerVersion,
     domain: proto.domain,
-    modelVersion: proto.modelVersion > BigInt(Number.MAX_SAFE_INTEGER) || proto.modelVersion < 0n ? proto.modelVersion : Number(proto.modelVersion),
+    modelVersion:
+      proto.modelVersion > BigInt(Number.MAX_SAFE_INTEGER) || proto.modelVersion < 0n
+        ? proto.modelVersion
+        : Number(proto.modelVersion),
     documentation: proto.docString,
     metadata: readEntries(proto.metadataProps, 'metadata_props'),
     functions: functions.functions,

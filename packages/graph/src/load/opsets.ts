@@ -16,22 +16,33 @@ export class OpsetCheck {
   constructor(readonly opsets: ReadonlyMap<string, number>) {}
 
   version(domain: string): number | undefined {
-    return domain === '' || domain === 'ai.onnx' ? (this.opsets.get('') ?? this.opsets.get('ai.onnx')) : this.opsets.get(domain);
+    return domain === '' || domain === 'ai.onnx'
+      ? (this.opsets.get('') ?? this.opsets.get('ai.onnx'))
+      : this.opsets.get(domain);
   }
 
   check(schema: OperatorSchema, node: NodeProto, where: string): void {
     const domain = schema.domain ?? '';
     const version = this.version(domain);
     if (version === undefined)
-      throw new ModelFormatError(where, `The model imports no version of the operators of "${domain === '' ? 'ai.onnx' : domain}".`);
+      throw new ModelFormatError(
+        where,
+        `The model imports no version of the operators of "${domain === '' ? 'ai.onnx' : domain}".`,
+      );
     if (domain === '' && version > NEWEST_OPSET)
-      throw new ModelFormatError(where, `The model uses opset ${version}; Updraft knows up to ${NEWEST_OPSET}.`, { hint: UPGRADE });
+      throw new ModelFormatError(where, `The model uses opset ${version}; Updraft knows up to ${NEWEST_OPSET}.`, {
+        hint: UPGRADE,
+      });
     const earliest = domain === '' ? (EARLIEST_COMPATIBLE[schema.type] ?? schema.since) : schema.since;
     if (version < earliest)
-      throw new ModelFormatError(where, `${node.opType} has an older meaning in opset ${version}; Updraft reads it from opset ${earliest}.`, {
-        hint: UPGRADE,
-        details: { operator: node.opType, opset: version, earliest },
-      });
+      throw new ModelFormatError(
+        where,
+        `${node.opType} has an older meaning in opset ${version}; Updraft reads it from opset ${earliest}.`,
+        {
+          hint: UPGRADE,
+          details: { operator: node.opType, opset: version, earliest },
+        },
+      );
     const changed = domain === '' ? CHANGED_IN[schema.type] : undefined;
     if (changed !== undefined && version >= changed)
       throw new ModelFormatError(where, `${node.opType} changed in opset ${changed}; Updraft reads it before that.`, {
@@ -40,7 +51,10 @@ export class OpsetCheck {
   }
 
   /** Attributes that a newer version turned into inputs, or an older one into attributes. */
-  attributeHint(schema: OperatorSchema, attributes: ReadonlyMap<string, Attribute>): { message: string; hint: string } | undefined {
+  attributeHint(
+    schema: OperatorSchema,
+    attributes: ReadonlyMap<string, Attribute>,
+  ): { message: string; hint: string } | undefined {
     const version = this.version(schema.domain ?? '');
     if (version === undefined || version === schema.since) return undefined;
     for (const name of attributes.keys())

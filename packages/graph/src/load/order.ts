@@ -9,7 +9,11 @@ export function freeNames(node: NodeProto): string[] {
 }
 
 function freeOf(graph: GraphProto): string[] {
-  const own = new Set([...graph.input.map(({ name }) => name), ...graph.initializer.map(({ name }) => name), ...graph.node.flatMap(({ output }) => output)]);
+  const own = new Set([
+    ...graph.input.map(({ name }) => name),
+    ...graph.initializer.map(({ name }) => name),
+    ...graph.node.flatMap(({ output }) => output),
+  ]);
   return [...graph.node.flatMap(freeNames), ...graph.output.map(({ name }) => name)].filter((name) => !own.has(name));
 }
 
@@ -39,7 +43,9 @@ export function sortNodes(nodes: readonly NodeProto[], scope: Names, where: (ind
   const state = new Uint8Array(nodes.length);
   for (let start = 0; start < nodes.length; start++) {
     if (state[start] !== 0) continue;
-    const stack: { index: number; rest: Iterator<number> }[] = [{ index: start, rest: (needs[start] as Set<number>).values() }];
+    const stack: { index: number; rest: Iterator<number> }[] = [
+      { index: start, rest: (needs[start] as Set<number>).values() },
+    ];
     state[start] = 1;
     for (let top = stack[stack.length - 1]; top !== undefined; top = stack[stack.length - 1]) {
       const next = top.rest.next();
@@ -48,10 +54,16 @@ export function sortNodes(nodes: readonly NodeProto[], scope: Names, where: (ind
         order.push(top.index);
         stack.pop();
       } else if (state[next.value] === 1) {
-        const cycle = stack.slice(stack.findIndex(({ index }) => index === next.value)).map(({ index }) => where(index));
-        throw new ModelFormatError(where(next.value), `It depends on itself, through ${cycle.length} node(s): ${cycle.slice(0, 5).join(', ')}.`, {
-          details: { cycle: cycle.slice(0, 20) },
-        });
+        const cycle = stack
+          .slice(stack.findIndex(({ index }) => index === next.value))
+          .map(({ index }) => where(index));
+        throw new ModelFormatError(
+          where(next.value),
+          `It depends on itself, through ${cycle.length} node(s): ${cycle.slice(0, 5).join(', ')}.`,
+          {
+            details: { cycle: cycle.slice(0, 20) },
+          },
+        );
       } else if (state[next.value] === 0) {
         state[next.value] = 1;
         stack.push({ index: next.value, rest: (needs[next.value] as Set<number>).values() });

@@ -25,8 +25,9 @@ import type { LoadBudgets } from './budgets.js';
 import { parseDim } from './dim-text.js';
 import type { ExternalDataReader } from './external-data.js';
 import { ModelBudgetError, ModelFormatError } from './format-error.js';
+import { checkNativeHazards } from './native-hazards.js';
 import { sortNodes } from './order.js';
-import { OpsetCheck } from './opsets.js';
+import type { OpsetCheck } from './opsets.js';
 import { decodeText, readDataType, readDims, readTensor } from './read-tensor.js';
 
 /** Values by name, with those of enclosing graphs. */
@@ -56,12 +57,18 @@ export interface ReadContext {
   readonly notes: FileNotes;
   readonly opsets: OpsetCheck;
   /** Schema of a call of a function of the model, or undefined. */
-  readonly functionSchema: (node: NodeProto, attributes: ReadonlyMap<string, Attribute>, where: string) => OperatorSchema | undefined;
+  readonly functionSchema: (
+    node: NodeProto,
+    attributes: ReadonlyMap<string, Attribute>,
+    where: string,
+  ) => OperatorSchema | undefined;
   readonly isFunction: (node: NodeProto) => boolean;
   /** Values of `ref_attr_name` inside a function. */
   readonly functionAttributes?: ReadonlyMap<string, Attribute> | undefined;
   /** Whether symbolic dimensions are expressions as Updraft writes them, or just names. */
   readonly dimExpressions: boolean;
+  /** Leave out what guards only against files that mean harm. */
+  readonly trusted: boolean;
   /** Sizes for symbolic dimensions that the caller wants bound. */
   readonly dims: ReadonlyMap<string, Dim>;
   /** Shared between all parts: how often inference ran. */
@@ -80,7 +87,10 @@ export function nearest(name: string, known: Iterable<string>): string[] {
     if (far <= 3) ranked.push([far, candidate]);
     if (ranked.length > 200) break;
   }
-  return ranked.sort(([a], [b]) => a - b).slice(0, 3).map(([, candidate]) => candidate);
+  return ranked
+    .sort(([a], [b]) => a - b)
+    .slice(0, 3)
+    .map(([, candidate]) => candidate);
 }
 
 const present = (proto: object, names: readonly string[]): ReadonlySet<string> =>
@@ -111,11 +121,16 @@ export function readType(
 ): { dataType: TensorType['dataType'] | undefined; shape: readonly (Dim | undefined)[] | undefined } {
   if (type?.value.case === undefined) return { dataType: undefined, shape: undefined };
   if (type.value.case !== 'tensorType')
-    throw new ModelFormatError(where, `It is ${TYPE_NAMES[type.value.case] ?? type.value.case}, which is not supported.`, { hint: 'Updraft carries tensors.' });
+    throw new ModelFormatError(
+      where,
+      `It is ${TYPE_NAMES[type.value.case] ?? type.value.case}, which is not supported.`,
+      { hint: 'Updraft carries tensors.' },
+    );
   const { elemType, shape } = type.value.value;
   const dataType = elemType === 0 ? undefined : readDataType(elemType, where);
   if (shape === undefined) return { dataType, shape: undefined };
-  if (shape.dim.length > context.budgets.rank) throw new ModelBudgetError(where, 'rank', context.budgets.rank, shape.dim.length);
+  if (shape.dim.length > context.budgets.rank)
+    throw new ModelBudgetError(where, 'rank', context.budgets.rank, shape.dim.length);
   const sizes = readDims(
     shape.dim.flatMap(({ value }) => (value.case === 'dimValue' ? [value.value] : [])),
     context.budgets,
@@ -153,7 +168,8 @@ export class GraphReader {
 
   #declare(name: string, where: string): void {
     if (name === '') throw new ModelFormatError(where, 'It has no name.');
-    if (this.scope.declared.has(name)) throw new ModelFormatError(where, `The name ${quote(name)} is defined twice.`, { details: { name } });
+    if (this.scope.declared.has(name))
+      throw new ModelFormatError(where, `The name ${quote(name)} is defined twice.`, { details: { name } });
     if (this.scope.parent?.declares(name) === true)
       throw new ModelFormatError(where, `The name ${quote(name)} is taken by a value of an enclosing graph.`, {
         hint: 'ONNX does not allow a body to shadow outer names.',
@@ -165,21 +181,27 @@ export class GraphReader {
   /** Fill the graph. `inputTypes` are what the enclosing node says of the inputs of a body. */
   read(proto: GraphProto, inputTypes: readonly (TensorType | undefined)[] = []): Graph {
     const { graph, context, where } = this;
-    if (proto.sparseInitializer.length > 0) throw new ModelFormatError(`${where}.sparse_initializer[0]`, 'Sparse tensors are not supported.');
+    if (proto.sparseInitializer.length > 0)
+      throw new ModelFormatError(`${where}.sparse_initializer[0]`, 'Sparse tensors are not supported.');
     graph.name = proto.name;
     graph.documentation = proto.docString;
-    for (const [key, value] of readEntries(proto.metadataProps, `${where}.metadata_props`)) graph.metadata.set(key, value);
+    for (const [key, value] of readEntries(proto.metadataProps, `${where}.metadata_props`))
+      graph.metadata.set(key, value);
     const initializers = new Map<string, [TensorProto, string]>();
     proto.initializer.forEach((tensor, index) => {
       const at = `${where}.initializer[${index}] ${quote(tensor.name)}`;
       this.#declare(tensor.name, at);
       initializers.set(tensor.name, [tensor, at]);
     });
-    const inputs = proto.input.map((input, index) => this.#input(input, initializers, inputTypes[index], `${where}.input[${index}] ${quote(input.name)}`));
+    const inputs = proto.input.map((input, index) =>
+      this.#input(input, initializers, inputTypes[index], `${where}.input[${index}] ${quote(input.name)}`),
+    );
     for (const [name, [tensor, at]] of initializers) this.#initializer(name, tensor, at);
     this.#nodes(proto.node);
     const outputs = this.#outputs(proto);
-    const valueInfo = proto.valueInfo.map((info, index) => this.#declaration(info, `${where}.value_info[${index}] ${quote(info.name)}`));
+    const valueInfo = proto.valueInfo.map((info, index) =>
+      this.#declaration(info, `${where}.value_info[${index}] ${quote(info.name)}`),
+    );
     context.notes.graphs.set(graph, {
       inputs: inputs.map((input) => ({ value: this.scope.values.get(input.name), proto: input })),
       outputs,
@@ -202,8 +224,15 @@ export class GraphReader {
       const [tensor] = initializer;
       if (dataType !== undefined && dataType !== readDataType(tensor.dataType, initializer[1]))
         throw new ModelFormatError(where, `It is declared as ${dataType}; its initializer is another type.`);
-      if (shape !== undefined && (shape.length !== tensor.dims.length || shape.some((dim, axis) => dim !== undefined && isStatic(dim) && BigInt(dim) !== tensor.dims[axis])))
-        throw new ModelFormatError(where, `It is declared with another shape than its initializer [${tensor.dims.join(', ')}].`);
+      if (
+        shape !== undefined &&
+        (shape.length !== tensor.dims.length ||
+          shape.some((dim, axis) => dim !== undefined && isStatic(dim) && BigInt(dim) !== tensor.dims[axis]))
+      )
+        throw new ModelFormatError(
+          where,
+          `It is declared with another shape than its initializer [${tensor.dims.join(', ')}].`,
+        );
       return proto;
     }
     this.#declare(proto.name, where);
@@ -212,7 +241,9 @@ export class GraphReader {
     if (given !== undefined && type !== given.dataType)
       throw new ModelFormatError(where, `It is declared as ${type} and given ${given.dataType}.`);
     if (shape === undefined && given === undefined)
-      throw new ModelFormatError(where, 'Its rank is not declared.', { hint: 'Declare its shape; dimensions may be symbolic.' });
+      throw new ModelFormatError(where, 'Its rank is not declared.', {
+        hint: 'Declare its shape; dimensions may be symbolic.',
+      });
     const dims: Shape =
       shape === undefined
         ? (given as TensorType).shape
@@ -250,7 +281,8 @@ export class GraphReader {
     };
     const nodeNames = new Set<string>();
     protos.forEach((proto, index) => {
-      if (proto.name !== '' && nodeNames.has(proto.name)) throw new ModelFormatError(at(index), 'Another node of the graph has the same name.');
+      if (proto.name !== '' && nodeNames.has(proto.name))
+        throw new ModelFormatError(at(index), 'Another node of the graph has the same name.');
       nodeNames.add(proto.name);
       for (const name of proto.output) if (name !== '') this.#declare(name, at(index));
     });
@@ -262,7 +294,8 @@ export class GraphReader {
     const { context, graph } = this;
     if (++context.work.inferences > context.budgets.inferences)
       throw new ModelBudgetError(where, 'inferences', context.budgets.inferences, context.work.inferences);
-    if (proto.deviceConfigurations.length > 0) throw new ModelFormatError(where, 'Device configurations are not supported.');
+    if (proto.deviceConfigurations.length > 0)
+      throw new ModelFormatError(where, 'Device configurations are not supported.');
     const inputs = proto.input.map((name) => (name === '' ? undefined : this.#use(name, where)));
     const schema = this.#schema(proto, where);
     const texts = new Map<string, string>();
@@ -289,6 +322,7 @@ export class GraphReader {
     }
     node.metadata = metadata;
     node.documentation = proto.docString;
+    if (!context.trusted) checkNativeHazards(node, where);
     node.outputs.forEach((output, index) => {
       if (output === undefined) return;
       this.#checkSize(output, where);
@@ -303,12 +337,21 @@ export class GraphReader {
     return node;
   }
 
-  #append(schema: OperatorSchema, inputs: readonly (Tensor | undefined)[], attributes: ReadonlyMap<string, Attribute>, proto: NodeProto, where: string): Node {
+  #append(
+    schema: OperatorSchema,
+    inputs: readonly (Tensor | undefined)[],
+    attributes: ReadonlyMap<string, Attribute>,
+    proto: NodeProto,
+    where: string,
+  ): Node {
     try {
       return appendNode(this.graph, schema, inputs, attributes, { name: proto.name, outputNames: proto.output });
     } catch (error) {
       if (error instanceof ModelFormatError || !(error instanceof UpdraftError)) throw error;
-      throw new ModelFormatError(where, error.message, { cause: error, details: { ...error.details, code: error.code } });
+      throw new ModelFormatError(where, error.message, {
+        cause: error,
+        details: { ...error.details, code: error.code },
+      });
     }
   }
 
@@ -363,11 +406,17 @@ export class GraphReader {
     for (const element of value.elements ?? []) if (!isStatic(element)) checkText(element, budgets, where);
   }
 
-  #attribute(proto: AttributeProto, node: NodeProto, inputs: readonly (Tensor | undefined)[], where: string): Attribute | undefined {
+  #attribute(
+    proto: AttributeProto,
+    node: NodeProto,
+    inputs: readonly (Tensor | undefined)[],
+    where: string,
+  ): Attribute | undefined {
     if (proto.name === '') throw new ModelFormatError(where, 'An attribute has no name.');
     if (proto.refAttrName !== '') {
       const { functionAttributes } = this.context;
-      if (functionAttributes === undefined) throw new ModelFormatError(where, 'It refers to an attribute of a function outside of one.');
+      if (functionAttributes === undefined)
+        throw new ModelFormatError(where, 'It refers to an attribute of a function outside of one.');
       return functionAttributes.get(proto.refAttrName);
     }
     if (proto.type === AttributeType.GRAPH) {
@@ -433,10 +482,12 @@ export class GraphReader {
 }
 
 function checkText(dim: Exclude<Dim, number>, budgets: LoadBudgets, where: string): void {
-  if (dim.text.length > budgets.dimensionText) throw new ModelBudgetError(where, 'dimensionText', budgets.dimensionText, dim.text.length);
+  if (dim.text.length > budgets.dimensionText)
+    throw new ModelBudgetError(where, 'dimensionText', budgets.dimensionText, dim.text.length);
 }
 
-const integer = (value: bigint): number | bigint => (value >= -(2n ** 53n) && value <= 2n ** 53n ? Number(value) : value);
+const integer = (value: bigint): number | bigint =>
+  value >= -(2n ** 53n) && value <= 2n ** 53n ? Number(value) : value;
 
 const CONTENT: Readonly<Partial<Record<AttributeType, keyof AttributeProto>>> = {
   [AttributeType.FLOAT]: 'f',
@@ -483,11 +534,12 @@ export function readAttribute(proto: AttributeProto, context: ReadContext, where
       return { kind: 'tensor', value };
     }
     case AttributeType.UNDEFINED:
-      throw new ModelFormatError(where, 'Its kind is not given.', { hint: 'Files older than ONNX 1.0 leave it out; convert the file.' });
+      throw new ModelFormatError(where, 'Its kind is not given.', {
+        hint: 'Files older than ONNX 1.0 leave it out; convert the file.',
+      });
     default: {
       const name: string | undefined = AttributeType[proto.type];
       throw new ModelFormatError(where, `Attributes of kind ${name ?? String(proto.type)} are not supported.`);
     }
   }
 }
-

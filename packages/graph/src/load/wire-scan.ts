@@ -5,7 +5,13 @@
  * Wire format: https://protobuf.dev/programming-guides/encoding/
  */
 import { ScalarType, type DescField, type DescMessage } from '@bufbuild/protobuf';
-import { AttributeProtoSchema, GraphProtoSchema, ModelProtoSchema, NodeProtoSchema, TensorProtoSchema } from '../serialise/generated/onnx_pb.js';
+import {
+  AttributeProtoSchema,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  TensorProtoSchema,
+} from '../serialise/generated/onnx_pb.js';
 import type { LoadBudgets } from './budgets.js';
 import { ModelBudgetError, ModelFormatError } from './format-error.js';
 
@@ -54,7 +60,8 @@ function fieldOf(field: DescField): Field {
 const tables = new WeakMap<DescMessage, Map<number, Field>>();
 function fieldsOf(message: DescMessage): Map<number, Field> {
   let fields = tables.get(message);
-  if (fields === undefined) tables.set(message, (fields = new Map(message.fields.map((field) => [field.number, fieldOf(field)]))));
+  if (fields === undefined)
+    tables.set(message, (fields = new Map(message.fields.map((field) => [field.number, fieldOf(field)]))));
   return fields;
 }
 
@@ -151,9 +158,18 @@ class Scanner {
     }
   }
 
-  #field(desc: DescMessage, field: Field, wireType: number, end: number, nesting: number, depth: number, index: number): void {
+  #field(
+    desc: DescMessage,
+    field: Field,
+    wireType: number,
+    end: number,
+    nesting: number,
+    depth: number,
+    index: number,
+  ): void {
     const expected = wireTypeOf[field.kind];
-    if (wireType !== expected && !(wireType === BYTES && field.repeated)) this.fail(`it has the wire type ${wireType}, not ${expected}`);
+    if (wireType !== expected && !(wireType === BYTES && field.repeated))
+      this.fail(`it has the wire type ${wireType}, not ${expected}`);
     const isDims = desc === TensorProtoSchema && field.name === 'dims';
     if (wireType !== BYTES) {
       this.#skip(wireType, end);
@@ -167,7 +183,12 @@ class Scanner {
     const stop = this.#at + length;
     switch (field.kind) {
       case 'message':
-        this.message(field.message as DescMessage, stop, nesting + 1, field.message === GraphProtoSchema ? depth + 1 : depth);
+        this.message(
+          field.message as DescMessage,
+          stop,
+          nesting + 1,
+          field.message === GraphProtoSchema ? depth + 1 : depth,
+        );
         break;
       case 'string':
         this.#spend('strings', ++this.#strings);

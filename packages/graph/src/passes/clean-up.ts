@@ -61,8 +61,18 @@ function cleanCast(node: Node, x: Tensor): Tensor | undefined {
   if (x.dataType === to) return x;
   const inner = x.producer;
   const [source] = inner?.inputs ?? [];
-  if (to === undefined || inner?.key !== 'Cast' || source === undefined || WIDENS[source.dataType]?.includes(x.dataType) !== true) return undefined;
-  return source.dataType === to ? source : WIDENS[source.dataType]?.includes(to) === true ? cast(source, to) : undefined;
+  if (
+    to === undefined ||
+    inner?.key !== 'Cast' ||
+    source === undefined ||
+    WIDENS[source.dataType]?.includes(x.dataType) !== true
+  )
+    return undefined;
+  return source.dataType === to
+    ? source
+    : WIDENS[source.dataType]?.includes(to) === true
+      ? cast(source, to)
+      : undefined;
 }
 
 function clean({ node, inputs }: RewriteContext): readonly Tensor[] | undefined {

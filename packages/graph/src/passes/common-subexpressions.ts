@@ -27,7 +27,10 @@ function sameContents(a: TensorData, b: TensorData): boolean {
   if (left.length !== right.length) return false;
   const words = Math.floor(left.length / 4);
   if (left.byteOffset % 4 === 0 && right.byteOffset % 4 === 0) {
-    const [x, y] = [new Uint32Array(left.buffer, left.byteOffset, words), new Uint32Array(right.buffer, right.byteOffset, words)];
+    const [x, y] = [
+      new Uint32Array(left.buffer, left.byteOffset, words),
+      new Uint32Array(right.buffer, right.byteOffset, words),
+    ];
     for (let at = 0; at < words; at++) if (x[at] !== y[at]) return false;
     for (let at = words * 4; at < left.length; at++) if (left[at] !== right[at]) return false;
     return true;
@@ -92,7 +95,11 @@ class CommonSubexpressions implements RewriteStep {
     return `${node.key}|${operands}|${outputs}|${attributes.sort().join(';')}`;
   }
 
-  replace({ node, inputs, graph }: Parameters<NonNullable<RewriteStep['replace']>>[0]): readonly (Tensor | undefined)[] | undefined {
+  replace({
+    node,
+    inputs,
+    graph,
+  }: Parameters<NonNullable<RewriteStep['replace']>>[0]): readonly (Tensor | undefined)[] | undefined {
     const key = this.#key(node, inputs);
     if (key === undefined) return undefined;
     for (let scope: Graph | undefined = graph; scope !== undefined; scope = scope.parent) {
@@ -131,10 +138,15 @@ class CommonSubexpressions implements RewriteStep {
 }
 
 /** Nodes that compute the same from the same values, and equal constants, become one. */
-export const commonSubexpressions: RewriteRule = { name: 'common-subexpressions', start: () => new CommonSubexpressions() };
+export const commonSubexpressions: RewriteRule = {
+  name: 'common-subexpressions',
+  start: () => new CommonSubexpressions(),
+};
 
 /** A copy in which equal computations happen once; random operators keep their own draws. */
 export const eliminateCommonSubexpressions = (graph: Graph): RewriteResult => rewrite(graph, [commonSubexpressions]);
 
 export const bytesOf = (data: TensorData): number =>
-  data.dataType === 'string' ? 0 : Math.ceil((data.dims.reduce((a, b) => a * b, 1) * DATA_TYPES[data.dataType].bits) / 8);
+  data.dataType === 'string'
+    ? 0
+    : Math.ceil((data.dims.reduce((a, b) => a * b, 1) * DATA_TYPES[data.dataType].bits) / 8);

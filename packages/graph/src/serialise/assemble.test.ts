@@ -14,7 +14,8 @@ test('gives the bytes of the protobuf library', () => {
     fc.property(randomSteps(), fc.array(fc.integer({ min: 0, max: 5000 }), { maxLength: 3 }), (steps, sizes) => {
       const graph = buildRandomGraph(steps);
       // Constants on both sides of the size from which they are chunks of their own.
-      for (const size of sizes) graph.constant(tensor(new Array<number>(size).fill(1.5), 'float32', [size]), 'float32', 'large');
+      for (const size of sizes)
+        graph.constant(tensor(new Array<number>(size).fill(1.5), 'float32', [size]), 'float32', 'large');
       const bytes = encodeModel(modelOf(graph, { documentation: 'text', metadata: new Map([['a', 'b']]) }));
       const proto = fromBinary(ModelProtoSchema, bytes);
       expect(Buffer.compare(toBinary(ModelProtoSchema, proto), bytes)).toBe(0);

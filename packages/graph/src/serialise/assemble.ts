@@ -1,5 +1,12 @@
 import { create, toBinary, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
-import { GraphProtoSchema, ModelProtoSchema, TensorProtoSchema, type GraphProto, type ModelProto, type TensorProto } from './generated/onnx_pb.js';
+import {
+  GraphProtoSchema,
+  ModelProtoSchema,
+  TensorProtoSchema,
+  type GraphProto,
+  type ModelProto,
+  type TensorProto,
+} from './generated/onnx_pb.js';
 
 /** Contents below this size are not worth a chunk of their own. */
 const SMALL = 4096;
@@ -13,14 +20,16 @@ function varint(value: number): number[] {
     bytes.push((rest % 128) | 128);
   }
 }
-const fieldHead = (number: number, length: number): Uint8Array => Uint8Array.from([...varint(number * 8 + BYTES), ...varint(length)]);
+const fieldHead = (number: number, length: number): Uint8Array =>
+  Uint8Array.from([...varint(number * 8 + BYTES), ...varint(length)]);
 const sizeOf = (chunks: readonly Uint8Array[]): number => chunks.reduce((sum, { length }) => sum + length, 0);
 
 /** The fields of a message whose number is below, or above, the one that is left out. */
 function part<Desc extends DescMessage>(schema: Desc, message: object, keep: (number: number) => boolean): Uint8Array {
   const fields: Record<string, unknown> = {};
   for (const { localName, number } of schema.fields)
-    if (keep(number) && Object.hasOwn(message, localName)) fields[localName] = (message as Record<string, unknown>)[localName];
+    if (keep(number) && Object.hasOwn(message, localName))
+      fields[localName] = (message as Record<string, unknown>)[localName];
   return toBinary(schema, create(schema, fields as MessageInitShape<Desc>));
 }
 

@@ -167,7 +167,11 @@ class Encoder {
       case 'float':
         return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: attribute.value });
       case 'string':
-        return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: new TextEncoder().encode(attribute.value) });
+        return create(AttributeProtoSchema, {
+          name,
+          type: AttributeType.STRING,
+          s: new TextEncoder().encode(attribute.value),
+        });
       case 'tensor':
         return create(AttributeProtoSchema, { name, type: AttributeType.TENSOR, t: this.tensor(attribute.value, '') });
       case 'graph':
@@ -198,7 +202,9 @@ class Encoder {
       ...(wanted('name', node.name) ? { name: node.name } : {}),
       ...(wanted('domain', domain) ? { domain } : {}),
       ...(wanted('docString', node.documentation) ? { docString: node.documentation } : {}),
-      ...(isFunctionSchema(node.schema) && node.schema.modelFunction.overload !== '' ? { overload: node.schema.modelFunction.overload } : {}),
+      ...(isFunctionSchema(node.schema) && node.schema.modelFunction.overload !== ''
+        ? { overload: node.schema.modelFunction.overload }
+        : {}),
       input,
       output: node.outputs.map((output) => output?.name ?? ''),
       attribute: [...node.attributes].map(([name, attribute]) => {
@@ -275,11 +281,15 @@ class Encoder {
     const ends = new Set([...graph.inputs, ...graph.outputs]);
     const notes = this.notes?.graphs.get(graph);
     const alive = new Set(graph.nodes.flatMap(({ outputs }) => outputs));
-    const kept = (notes?.valueInfo ?? []).filter(({ value }) => value === undefined || value.graph !== graph || value.producer === undefined || alive.has(value));
+    const kept = (notes?.valueInfo ?? []).filter(
+      ({ value }) => value === undefined || value.graph !== graph || value.producer === undefined || alive.has(value),
+    );
     // Nodes of the file are declared as there; those that were added since in full.
     const added = graph.nodes
       .filter((node) => this.notes?.nodes.has(node) !== true)
-      .flatMap(({ outputs }) => outputs.filter((output): output is Tensor => output !== undefined && !ends.has(output)));
+      .flatMap(({ outputs }) =>
+        outputs.filter((output): output is Tensor => output !== undefined && !ends.has(output)),
+      );
     return [
       ...kept.map((note) => (note.value === undefined ? note.proto : this.#declaration(note, note.value))),
       ...added.map((value) => this.value(value)),
@@ -295,9 +305,13 @@ function checkFunctions(model: Model): void {
   const visit = (graph: Graph): void => {
     for (const node of graph.nodes) {
       if (isFunctionSchema(node.schema) && !model.functions.includes(node.schema.modelFunction))
-        throw new UpdraftError('graph', `"${node.name}" calls the function "${node.type}", which the model does not hold.`, {
-          hint: 'Encode the whole model, or call inlineFunctions(model) first.',
-        });
+        throw new UpdraftError(
+          'graph',
+          `"${node.name}" calls the function "${node.type}", which the model does not hold.`,
+          {
+            hint: 'Encode the whole model, or call inlineFunctions(model) first.',
+          },
+        );
       for (const [, body] of node.subgraphs()) visit(body);
     }
   };
@@ -307,7 +321,8 @@ function checkFunctions(model: Model): void {
 /** Bytes of all constants of a graph and its bodies. */
 function constantBytes(graph: Graph): number {
   let bytes = 0;
-  for (const value of graph.constants.values()) if (value.dataType !== 'string') bytes += (value.data as Uint8Array).byteLength;
+  for (const value of graph.constants.values())
+    if (value.dataType !== 'string') bytes += (value.data as Uint8Array).byteLength;
   for (const node of graph.nodes) for (const [, body] of node.subgraphs()) bytes += constantBytes(body);
   return bytes;
 }
@@ -323,10 +338,14 @@ export function encodeModelFiles(source: Model | Graph, options: EncodeOptions =
   const encoder = new Encoder(options, model.notes);
   const size = constantBytes(model.graph);
   if (options.externalThreshold === undefined && size > MAX_MESSAGE_BYTES)
-    throw new UpdraftError('model-size', `The constants of the model take ${size} bytes; one ONNX file holds at most 2 GiB.`, {
-      hint: 'Encode with externalThreshold, so that weights go to a file of their own.',
-      details: { bytes: size, limit: MAX_MESSAGE_BYTES },
-    });
+    throw new UpdraftError(
+      'model-size',
+      `The constants of the model take ${size} bytes; one ONNX file holds at most 2 GiB.`,
+      {
+        hint: 'Encode with externalThreshold, so that weights go to a file of their own.',
+        details: { bytes: size, limit: MAX_MESSAGE_BYTES },
+      },
+    );
   const graph = encoder.graph(model.graph);
   encoder.finishExternal();
   const wanted = (name: string, text: string): boolean => text !== '' || (encoder.notes?.present.has(name) ?? false);
@@ -335,7 +354,9 @@ export function encodeModelFiles(source: Model | Graph, options: EncodeOptions =
     ...(wanted('producerName', model.producerName) ? { producerName: model.producerName } : {}),
     ...(wanted('producerVersion', model.producerVersion) ? { producerVersion: model.producerVersion } : {}),
     ...(wanted('domain', model.domain) ? { domain: model.domain } : {}),
-    ...(wanted('modelVersion', model.modelVersion === 0 ? '' : '1') ? { modelVersion: BigInt(model.modelVersion) } : {}),
+    ...(wanted('modelVersion', model.modelVersion === 0 ? '' : '1')
+      ? { modelVersion: BigInt(model.modelVersion) }
+      : {}),
     ...(wanted('docString', model.documentation) ? { docString: model.documentation } : {}),
     opsetImport: [...model.opsets].map(([domain, version]) =>
       create(OperatorSetIdProtoSchema, {
@@ -353,5 +374,7 @@ export function encodeModelFiles(source: Model | Graph, options: EncodeOptions =
 }
 
 /** Write a model (or a graph, as a model) as one ONNX file of at most 2 GiB. */
-export const encodeModel = (source: Model | Graph, options: Pick<EncodeOptions, 'bare'> = {}): Uint8Array<ArrayBuffer> =>
-  encodeModelFiles(source, options).bytes;
+export const encodeModel = (
+  source: Model | Graph,
+  options: Pick<EncodeOptions, 'bare'> = {},
+): Uint8Array<ArrayBuffer> => encodeModelFiles(source, options).bytes;

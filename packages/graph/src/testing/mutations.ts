@@ -21,10 +21,11 @@ export function damageBytes(source: Uint8Array, mutations: readonly ByteMutation
   let bytes: Uint8Array = source.slice();
   for (const { kind, at: place, value } of mutations) {
     const at = bytes.length === 0 ? 0 : place % bytes.length;
-    const splice = (middle: Uint8Array): Uint8Array => new Uint8Array(Buffer.concat([bytes.subarray(0, at), middle, bytes.subarray(at)]));
+    const splice = (middle: Uint8Array): Uint8Array =>
+      new Uint8Array(Buffer.concat([bytes.subarray(0, at), middle, bytes.subarray(at)]));
     switch (kind) {
       case 'flip':
-        bytes[at] = (bytes[at] ?? 0) ^ (1 << value % 8);
+        bytes[at] = (bytes[at] ?? 0) ^ (1 << (value % 8));
         break;
       case 'set':
         bytes[at] = value;
@@ -83,7 +84,8 @@ function mutate(model: ModelProto, { action, a, b, size }: StructureMutation): v
   const attribute = node === undefined ? undefined : pick(node.attribute, b);
   switch (action) {
     case 0: // A cycle, or a use before the definition.
-      if (node !== undefined && other !== undefined) node.input[b % Math.max(1, node.input.length)] = pick(other.output, a) ?? '';
+      if (node !== undefined && other !== undefined)
+        node.input[b % Math.max(1, node.input.length)] = pick(other.output, a) ?? '';
       break;
     case 1:
       if (node !== undefined) node.input[b % Math.max(1, node.input.length)] = 'nobody';
@@ -106,7 +108,7 @@ function mutate(model: ModelProto, { action, a, b, size }: StructureMutation): v
       if (attribute !== undefined && attribute.ints.length > 0) attribute.ints[a % attribute.ints.length] = size;
       break;
     case 7:
-      if (attribute !== undefined) attribute.type = (b % 16) as typeof attribute.type;
+      if (attribute !== undefined) attribute.type = b % 16;
       break;
     case 8:
       if (node !== undefined && other !== undefined) node.opType = other.opType;
@@ -118,13 +120,15 @@ function mutate(model: ModelProto, { action, a, b, size }: StructureMutation): v
       if (other !== undefined) graph.node.splice(a % Math.max(1, graph.node.length), 0, other);
       break;
     case 11: // Bodies in bodies.
-      if (attribute?.g !== undefined && model.graph !== undefined) attribute.g = fromBinary(ModelProtoSchema, toBinary(ModelProtoSchema, model)).graph;
+      if (attribute?.g !== undefined && model.graph !== undefined)
+        attribute.g = fromBinary(ModelProtoSchema, toBinary(ModelProtoSchema, model)).graph;
       break;
     case 12:
       if (tensor !== undefined) tensor.dataType = b % 32;
       break;
     case 13: // Contents of shapes, axes and pads.
-      if (tensor?.rawData !== undefined && tensor.rawData.length >= 8) new DataView(tensor.rawData.buffer, tensor.rawData.byteOffset).setBigInt64(0, size, true);
+      if (tensor?.rawData !== undefined && tensor.rawData.length >= 8)
+        new DataView(tensor.rawData.buffer, tensor.rawData.byteOffset).setBigInt64(0, size, true);
       break;
     case 14:
       if (node !== undefined) node.input.length = b % (node.input.length + 1);

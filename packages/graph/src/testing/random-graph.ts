@@ -18,7 +18,12 @@ export interface Step {
   readonly value: number;
 }
 
-const step = fc.record({ action: fc.nat(1000), a: fc.nat(1000), b: fc.nat(1000), value: fc.constantFrom(-2, -1, -0, 0, 0.1, 0.5, 1, 2, 3, NaN, Infinity) });
+const step = fc.record({
+  action: fc.nat(1000),
+  a: fc.nat(1000),
+  b: fc.nat(1000),
+  value: fc.constantFrom(-2, -1, -0, 0, 0.1, 0.5, 1, 2, 3, NaN, Infinity),
+});
 
 /** Programs for {@link buildRandomGraph}. */
 export const randomSteps = (maxLength = 14): fc.Arbitrary<Step[]> => fc.array(step, { minLength: 1, maxLength });
@@ -43,7 +48,12 @@ export function buildRandomGraph(steps: readonly Step[], { bodies = true }: { bo
     graph.input('y', 'float32', [3]),
     graph.input('z', 'float32', [3, 2]),
     graph.constant(tensor([0.5, -0.25, 3])),
-    graph.constant(tensor([[1, 2, 3], [4, 5, 6]])),
+    graph.constant(
+      tensor([
+        [1, 2, 3],
+        [4, 5, 6],
+      ]),
+    ),
   ];
   run(steps, pool, bodies);
   const computed = pool.filter(({ producer }) => producer !== undefined);
@@ -62,7 +72,14 @@ function run(steps: readonly Step[], pool: Tensor[], bodies: boolean): void {
   }
 }
 
-function act(action: number, x: Tensor, y: Tensor, value: number, pool: readonly Tensor[], bodies: boolean): Tensor | undefined {
+function act(
+  action: number,
+  x: Tensor,
+  y: Tensor,
+  value: number,
+  pool: readonly Tensor[],
+  bodies: boolean,
+): Tensor | undefined {
   const { graph } = x;
   const twin = pool.find((other) => other !== x && shapeEquals(other.shape, x.shape)) ?? x;
   switch (action) {
@@ -71,7 +88,7 @@ function act(action: number, x: Tensor, y: Tensor, value: number, pool: readonly
       return (BINARY[Math.abs(value | 0) % 4] as typeof add)(x, twin);
     case 2:
     case 3:
-      return (BINARY[action] as typeof add)(x, value);
+      return BINARY[action](x, value);
     case 4:
       return (UNARY[Math.abs(Math.round(value * 7) | 0) % UNARY.length] as (x: Tensor) => Tensor)(x);
     case 5:
@@ -97,11 +114,16 @@ function act(action: number, x: Tensor, y: Tensor, value: number, pool: readonly
     case 14: {
       if (!bodies) return undefined;
       const flag = x.sum().greater(value);
-      return cond(flag, () => [x.mul(twin).mul(1)], () => [x.add(graph.constant(value))])[0];
+      return cond(
+        flag,
+        () => [x.mul(twin).mul(1)],
+        () => [x.add(graph.constant(value))],
+      )[0];
     }
     default: {
       if (!bodies) return undefined;
-      if (x.rank > 0 && value > 0.5) return scan({ inputs: [x] }, (_, [slice]) => ({ outputs: [(slice as Tensor).mul(2).neg()] })).outputs[0];
+      if (x.rank > 0 && value > 0.5)
+        return scan({ inputs: [x] }, (_, [slice]) => ({ outputs: [(slice as Tensor).mul(2).neg()] })).outputs[0];
       return loop({ count: 2, state: [x] }, (_, [state]) => ({
         state: [insideGraph((state as Tensor).graph, () => (state as Tensor).add(twin.mul(0.5)))],
       })).state[0];
