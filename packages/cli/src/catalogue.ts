@@ -1,13 +1,16 @@
 import { parseOptions, type Model } from '@updraft/core';
 import {
   byteTokenizer,
-  csvDataset,
   DataError,
+  fitTable,
   languageWindows,
-  split,
+  parseTable,
+  splitTable,
+  tableDataset,
   take,
   twoMoons,
   type Dataset,
+  type Table,
 } from '@updraft/data';
 import { mnist } from '@updraft/data/node';
 import { gpt, lenet, mlp, resnet, vit } from '@updraft/nn';
@@ -45,7 +48,10 @@ const classifier = {
 export const MODELS: Readonly<Record<string, Entry<Model>>> = {
   mlp: entry(
     'Multi-layer perceptron.',
-    z.object({ ...classifier, hidden: z.array(z.number().int().positive()).default([256]).describe('Sizes of the hidden layers.') }),
+    z.object({
+      ...classifier,
+      hidden: z.array(z.number().int().positive()).default([256]).describe('Sizes of the hidden layers.'),
+    }),
     mlp,
   ),
   lenet: entry(
@@ -107,9 +113,16 @@ export const DATASETS: Readonly<Record<string, Entry<Promise<Datasets>>>> = {
   ),
   moons: entry(
     'Two interleaved half circles.',
-    z.object({ count: z.number().int().positive().default(2000).describe('Number of points.'), noise: z.number().min(0).default(0.1) }),
+    z.object({
+      count: z.number().int().positive().default(2000).describe('Number of points.'),
+      noise: z.number().min(0).default(0.1),
+    }),
     ({ count, noise }) =>
-      Promise.resolve({ train: twoMoons({ count, noise, seed: 1 }), test: twoMoons({ count, noise, seed: 2 }), classes: ['upper', 'lower'] }),
+      Promise.resolve({
+        train: twoMoons({ count, noise, seed: 1 }),
+        test: twoMoons({ count, noise, seed: 2 }),
+        classes: ['upper', 'lower'],
+      }),
   ),
   text: entry(
     'Bytes of a text file, in windows for language models.',
@@ -136,9 +149,20 @@ export const DATASETS: Readonly<Record<string, Entry<Promise<Datasets>>>> = {
       testFraction: z.number().gt(0).lt(1).default(0.2).describe('Share of the rows to test on.'),
     }),
     async ({ file, testFraction, features, target }) => {
-      const { dataset, classes } = csvDataset(await readText(file), { target, ...(features === undefined ? {} : { features }) });
-      const [train, test] = split(dataset, [1 - testFraction, testFraction]) as [Dataset, Dataset];
-      return { train, test, ...(classes.length > 0 ? { classes } : {}) };
+      const table = parseTable(await readText(file));
+      const options = { target, ...(features === undefined ? {} : { features }) };
+      const isClass = fitTable(table, options).target?.kind === 'class';
+      // Files are often sorted by class, and statistics must come from the training rows alone.
+      const [test, train] = splitTable(table, [testFraction, 1 - testFraction], {
+        seed: 0,
+        ...(isClass ? { stratifyBy: target } : {}),
+      }) as [Table, Table];
+      const schema = fitTable(train, { ...options, task: isClass ? 'class' : 'number' });
+      return {
+        train: tableDataset(train, schema),
+        test: tableDataset(test, schema, { unknown: 'ignore' }),
+        ...(schema.target?.kind === 'class' ? { classes: schema.target.classes } : {}),
+      };
     },
   ),
 };
@@ -160,6 +184,8 @@ export function fromCatalogue<T>(
   const found = catalogue[name];
   const names = Object.keys(catalogue);
   if (found === undefined)
-    throw new CliError(`There is no ${what} named "${name}".`, { hint: `Did you mean "${closest(name, names)}"? Known are: ${names.join(', ')}.` });
+    throw new CliError(`There is no ${what} named "${name}".`, {
+      hint: `Did you mean "${closest(name, names)}"? Known are: ${names.join(', ')}.`,
+    });
   return found.make(parseOptions(found.options, options, `${what} ${name}`) as never);
 }

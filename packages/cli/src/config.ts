@@ -9,7 +9,7 @@ import { CliError } from './errors.js';
 
 /** A named part with its options; a bare name takes the defaults. */
 const part = z.union([
-  z.string().transform((name) => ({ name, options: {} as Record<string, unknown> })),
+  z.string().transform((name) => ({ name, options: {} })),
   z.object({ name: z.string(), options: z.record(z.string(), z.unknown()).default({}) }),
 ]);
 
@@ -28,7 +28,12 @@ const configSchema = z.object({
   output: z.string().default('runs/latest').describe('Folder for checkpoints, metrics, report and model.'),
   checkpointEvery: z.number().int().positive().default(500).describe('Steps between checkpoints.'),
   evaluateEvery: z.number().int().positive().optional().describe('Steps between evaluations; always one at the end.'),
-  monitorEvery: z.number().int().min(0).default(50).describe('Steps between records of gradient and update norms (0: never).'),
+  monitorEvery: z
+    .number()
+    .int()
+    .min(0)
+    .default(50)
+    .describe('Steps between records of gradient and update norms (0: never).'),
 });
 
 /** A checked configuration of `updraft train`. */
@@ -53,7 +58,9 @@ const exported = (module: unknown): unknown => {
 export async function loadConfig(path: string, overrides: Readonly<Record<string, unknown>> = {}): Promise<Config> {
   const load = LOADERS[extname(path)];
   if (load === undefined)
-    throw new CliError(`The configuration "${path}" has an unknown ending.`, { hint: `Known are: ${Object.keys(LOADERS).join(', ')}.` });
+    throw new CliError(`The configuration "${path}" has an unknown ending.`, {
+      hint: `Known are: ${Object.keys(LOADERS).join(', ')}.`,
+    });
   let content: unknown;
   try {
     content = await load(resolve(path));
@@ -61,7 +68,9 @@ export async function loadConfig(path: string, overrides: Readonly<Record<string
     throw new CliError(`The configuration "${path}" cannot be read: ${(error as Error).message}.`, { cause: error });
   }
   if (typeof content !== 'object' || content === null)
-    throw new CliError(`The configuration "${path}" holds no object.`, { hint: 'A TypeScript file exports it as `config`.' });
+    throw new CliError(`The configuration "${path}" holds no object.`, {
+      hint: 'A TypeScript file exports it as `config`.',
+    });
   const given = Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined));
   return parseOptions(configSchema, { ...content, ...given }, path);
 }

@@ -1,4 +1,12 @@
-import { createContainer, CoreError, PluginRegistry, type Model, type Reward, type Sampler, type UpdateRule } from '@updraft/core';
+import {
+  createContainer,
+  CoreError,
+  PluginRegistry,
+  type Model,
+  type Reward,
+  type Sampler,
+  type UpdateRule,
+} from '@updraft/core';
 import { inOrder, shuffled } from '@updraft/data';
 import * as nn from '@updraft/nn';
 import * as rules from '@updraft/rules';
@@ -54,11 +62,23 @@ export async function buildPipeline(config: Config): Promise<Pipeline> {
   const model = fromCatalogue('model', MODELS, config.model);
   const data = await fromCatalogue('dataset', DATASETS, config.data);
   if (config.sampler.name !== 'shuffled')
-    throw new CoreError('plugin', `There is no sampler named "${config.sampler.name}".`, { hint: 'Known is: shuffled.' });
+    throw new CoreError('plugin', `There is no sampler named "${config.sampler.name}".`, {
+      hint: 'Known is: shuffled.',
+    });
   const { batchSize = 64, ...others } = config.sampler.options as { batchSize?: number };
   if (Object.keys(others).length > 0)
-    throw new CliError(`The sampler "shuffled" has no option ${Object.keys(others).map((name) => `"${name}"`).join(', ')}.`, { hint: 'It has: batchSize.' });
-  const rule = registry.create('update-rule', config.updateRule.name, reviveOptions(config.updateRule.options), container);
+    throw new CliError(
+      `The sampler "shuffled" has no option ${Object.keys(others)
+        .map((name) => `"${name}"`)
+        .join(', ')}.`,
+      { hint: 'It has: batchSize.' },
+    );
+  const rule = registry.create(
+    'update-rule',
+    config.updateRule.name,
+    reviveOptions(config.updateRule.options),
+    container,
+  );
   return {
     model,
     data,

@@ -69,13 +69,17 @@ export class Progress {
         return;
       }
       case 'evaluation':
-        this.#line(`step ${event.step}: test loss ${event.loss.toFixed(4)}${metricsText(event.metrics)} on ${event.examples} examples`);
+        this.#line(
+          `step ${event.step}: test loss ${event.loss.toFixed(4)}${metricsText(event.metrics)} on ${event.examples} examples`,
+        );
         return;
       case 'warning':
         this.#line(`Warning: ${event.message}`);
         return;
       case 'run-end':
-        this.#line(`${event.reason === 'aborted' ? 'Stopped' : 'Done'} after step ${event.step}, ${duration(event.milliseconds / 1000)}.`);
+        this.#line(
+          `${event.reason === 'aborted' ? 'Stopped' : 'Done'} after step ${event.step}, ${duration(event.milliseconds / 1000)}.`,
+        );
         return;
       case 'compile':
       case 'checkpoint':

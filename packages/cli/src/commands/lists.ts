@@ -18,7 +18,9 @@ export async function devicesCommand(json: boolean): Promise<void> {
     }
   }
   if (json) process.stdout.write(`${JSON.stringify(rows)}\n`);
-  else for (const { device, works, description } of rows) process.stdout.write(`${works ? '✓' : '✗'} ${device.padEnd(7)} ${description}\n`);
+  else
+    for (const { device, works, description } of rows)
+      process.stdout.write(`${works ? '✓' : '✗'} ${device.padEnd(7)} ${description}\n`);
 }
 
 /** Installed plugins, reference models and datasets with their options. */
@@ -29,19 +31,31 @@ export async function pluginsCommand(options: {
   readonly json: boolean;
 }): Promise<void> {
   const registry = await loadPlugins(options.packages);
-  const plugins = registry.list(options.contract, options.pattern).map(({ name, contract, summary, paper, origin, options: schema }) => ({
-    name,
-    contract: contract as string,
-    summary,
-    paper,
-    origin,
-    options: describeOptions(schema),
-  }));
+  const plugins = registry
+    .list(options.contract, options.pattern)
+    .map(({ name, contract, summary, paper, origin, options: schema }) => ({
+      name,
+      contract: contract,
+      summary,
+      paper,
+      origin,
+      options: describeOptions(schema),
+    }));
   const builtIn =
     options.contract === undefined && options.pattern === '*'
       ? [
-          ...Object.entries(MODELS).map(([name, entry]) => ({ name, contract: 'model', summary: entry.summary, options: describeOptions(entry.options) })),
-          ...Object.entries(DATASETS).map(([name, entry]) => ({ name, contract: 'dataset', summary: entry.summary, options: describeOptions(entry.options) })),
+          ...Object.entries(MODELS).map(([name, entry]) => ({
+            name,
+            contract: 'model',
+            summary: entry.summary,
+            options: describeOptions(entry.options),
+          })),
+          ...Object.entries(DATASETS).map(([name, entry]) => ({
+            name,
+            contract: 'dataset',
+            summary: entry.summary,
+            options: describeOptions(entry.options),
+          })),
         ]
       : [];
   const rows = [...plugins, ...builtIn];
@@ -52,6 +66,8 @@ export async function pluginsCommand(options: {
   for (const row of rows) {
     process.stdout.write(`${row.contract.padEnd(12)} ${row.name.padEnd(22)} ${row.summary}\n`);
     for (const option of row.options)
-      process.stdout.write(`${' '.repeat(14)}${option.name}: ${option.type}${option.default === '' ? '' : ` = ${option.default}`}  ${option.description}\n`);
+      process.stdout.write(
+        `${' '.repeat(14)}${option.name}: ${option.type}${option.default === '' ? '' : ` = ${option.default}`}  ${option.description}\n`,
+      );
   }
 }

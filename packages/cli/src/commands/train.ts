@@ -3,7 +3,15 @@ import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { createBackend } from '@updraft/backend';
-import { evaluate, exportModel, train, type EvaluationResult, type JsonValue, type Model, type TrainEvent } from '@updraft/core';
+import {
+  evaluate,
+  exportModel,
+  train,
+  type EvaluationResult,
+  type JsonValue,
+  type Model,
+  type TrainEvent,
+} from '@updraft/core';
 import { FileCheckpointStore } from '@updraft/core/node';
 import { batchBuffers, gather, type Dataset } from '@updraft/data';
 import type { TensorData } from '@updraft/graph';
@@ -25,7 +33,8 @@ export interface TrainCommandOptions {
   readonly signal: AbortSignal;
 }
 
-const configHash = (config: Config): string => createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 12);
+const configHash = (config: Config): string =>
+  createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 12);
 
 /** Run a configured pipeline and leave checkpoints, metrics, report and model in its output folder. */
 export async function trainCommand({ config, json, fresh, command, signal }: TrainCommandOptions): Promise<void> {
@@ -42,7 +51,10 @@ export async function trainCommand({ config, json, fresh, command, signal }: Tra
   const backend = await createBackend({ device: config.device });
   const jsonl = join(config.output, 'metrics.jsonl');
   const opening = resumeAt === undefined ? { replace: true } : { resumeAt };
-  const sink = teeSink(await openJsonlSink(jsonl, opening), await openTensorBoardSink(join(config.output, 'tensorboard'), opening));
+  const sink = teeSink(
+    await openJsonlSink(jsonl, opening),
+    await openTensorBoardSink(join(config.output, 'tensorboard'), opening),
+  );
   const header: RunHeader = {
     kind: 'run',
     version: 1,
@@ -141,7 +153,8 @@ async function checkExport(
   );
   const outputs = await session.run(feeds);
   const output = outputs[session.outputNames[0] as string] as ort.Tensor;
-  if (!(output.data as Float32Array).every(Number.isFinite)) throw new CliError(`The exported model "${path}" gives values that are not finite.`);
+  if (!(output.data as Float32Array).every(Number.isFinite))
+    throw new CliError(`The exported model "${path}" gives values that are not finite.`);
   await session.release();
   const backend = await createBackend({ device: 'cpu' });
   try {
@@ -154,14 +167,18 @@ async function checkExport(
     });
     const classes = output.dims.at(-1) as number;
     const labels = columns['label'];
-    if (labels === undefined || output.dims.length !== 2 || trained === undefined) return 'plain onnxruntime loads and runs it.';
+    if (labels === undefined || output.dims.length !== 2 || trained === undefined)
+      return 'plain onnxruntime loads and runs it.';
     let correct = 0;
     for (let row = 0; row < indices.length; row++) {
       const scores = (output.data as Float32Array).subarray(row * classes, (row + 1) * classes);
       if (scores.indexOf(Math.max(...scores)) === Number(labels.data[row])) correct++;
     }
     const gap = Math.abs(reloaded.loss - trained.loss) / Math.max(1e-12, Math.abs(trained.loss));
-    if (gap > 1e-3) throw new CliError(`The reloaded parameters give the test loss ${reloaded.loss}, the trained ones ${trained.loss}.`);
+    if (gap > 1e-3)
+      throw new CliError(
+        `The reloaded parameters give the test loss ${reloaded.loss}, the trained ones ${trained.loss}.`,
+      );
     return `plain onnxruntime loads it and gets ${correct} of the first ${indices.length} test examples right.`;
   } finally {
     await backend.dispose();
@@ -183,4 +200,3 @@ function printNext(model: Model, path: string, test: Dataset): void {
     ].join('\n'),
   );
 }
-

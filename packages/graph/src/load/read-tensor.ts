@@ -70,7 +70,7 @@ function fromRaw(
     source = new Uint8Array(bytes.length);
     for (let at = 0; at < bytes.length; at += width)
       for (let byte = 0; byte < width; byte++) source[at + byte] = bytes[at + width - 1 - byte] as number;
-  } else if (bytes.byteOffset % width !== 0) source = bytes.slice();
+  } else if (bytes.byteOffset % width !== 0) source = Uint8Array.from(bytes); // not slice(): Node's Buffer gives a view
   return {
     dataType,
     dims,
