@@ -1,3 +1,4 @@
+export * from './checkpoint.js';
 export * from './decomposition.js';
 export * from './derivative.js';
 export * from './errors.js';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { cond, Graph, loop, matMul, pad, scan, sin, tanh, type Tensor } from '@updraft/graph';
+import { cond, dropout, Graph, loop, matMul, pad, scan, sin, tanh, type Tensor } from '@updraft/graph';
 import { gradients } from '../gradients.js';
 import { expectDerivatives, type Build, type InputSpec } from './testing/central-differences.js';
 
@@ -45,7 +45,12 @@ const CASES: readonly [string, readonly InputSpec[], Build][] = [
     (x, flag) =>
       cond(
         flag,
-        () => cond(flag, () => [x.exp()], () => [x]),
+        () =>
+          cond(
+            flag,
+            () => [x.exp()],
+            () => [x],
+          ),
         () => [x],
       ),
   ],
@@ -105,7 +110,7 @@ describe('derivatives through control flow are central differences, first and se
   });
 });
 
-describe('loops without a derivative say why', () => {
+describe('bodies without a derivative say why', () => {
   const graph = new Graph();
   const x = graph.input('x', 'float32', [2]);
 
@@ -120,6 +125,11 @@ describe('loops without a derivative say why', () => {
   test('no count', () => {
     const { state } = loop({ condition: true, state: [x] }, (_, [value]) => ({ state: [(value as Tensor).mul(2)] }));
     expect(() => gradients(one(state), [x])).toThrow(/without a trip count/);
+  });
+
+  test('random numbers in the body', () => {
+    const { state } = loop({ count: 2, state: [x] }, (_, [value]) => ({ state: [dropout(value as Tensor, { trainingMode: true })] }));
+    expect(() => gradients(one(state), [x])).toThrow(/random numbers \(Dropout/);
   });
 
   test('a state that grows', () => {

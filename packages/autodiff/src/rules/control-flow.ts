@@ -20,6 +20,7 @@ import {
 } from '@updraft/graph';
 import { byDecomposition } from '../decomposition.js';
 import type { DerivativeContext, DerivativeRule } from '../derivative.js';
+import { randomNode } from '../randomness.js';
 
 /** The deepest of the graphs that the values live in, and of the one under construction. */
 function deepestGraph(values: readonly (Tensor | undefined)[]): Graph {
@@ -32,6 +33,18 @@ function deepestGraph(values: readonly (Tensor | undefined)[]): Graph {
 /** `gradient` in the shape of `value`, where inference sees that they are the same in one of two ways only. */
 const fitted = (gradient: Tensor, value: Tensor): Tensor =>
   shapeEquals(gradient.shape, value.shape) ? gradient : reshape(gradient, shapeOf(value));
+
+/** The backward pass computes bodies again, which must give the same values. */
+function requireRepeatable(context: DerivativeContext): void {
+  for (const [, body] of context.node.subgraphs()) {
+    const random = randomNode(body);
+    if (random !== undefined)
+      context.fail(
+        `its body "${body.name}" draws random numbers (${random.key} "${random.name}"), which would differ in the backward pass`,
+        'Draw them outside and pass them in.',
+      );
+  }
+}
 
 /** Gradients of the branch with respect to `wanted`, computed in the graph under construction. */
 function branchGradients(context: DerivativeContext, branch: Graph, wanted: readonly Tensor[]): Tensor[] {
@@ -55,8 +68,11 @@ const conditional: DerivativeRule = {
   order: 'any',
   notes: 'gradients flow to the outer values that the branches use; the branch taken is computed again',
   backward(context) {
+    requireRepeatable(context);
     const { node } = context;
-    const wanted = context.inputs.flatMap((input, index) => (context.needs(index) ? [{ input: input as Tensor, index }] : []));
+    const wanted = context.inputs.flatMap((input, index) =>
+      context.needs(index) ? [{ input: input as Tensor, index }] : [],
+    );
     const values = wanted.map(({ input }) => input);
     const graph = deepestGraph([...context.inputs, ...context.outputGradients]);
     const branch = (name: string) => () => branchGradients(context, node.subgraph(name), values);
@@ -127,6 +143,7 @@ function enteringStates(parts: ScanParts, graph: Graph): readonly Tensor[] {
  * walks the steps in reverse with the gradients of the states, and sums up those of the captured values, as its state.
  */
 function scanBackward(context: DerivativeContext): (Tensor | undefined)[] {
+  requireRepeatable(context);
   const parts = scanParts(context.node);
   const { body, states, sequences } = parts;
   const count = states.length;
@@ -137,14 +154,21 @@ function scanBackward(context: DerivativeContext): (Tensor | undefined)[] {
     const carried = states.flatMap((state, index) => (isFloat(state.dataType) ? [index] : []));
     const wantedSequences = sequences.flatMap((_, index) => (context.needs(count + index) ? [index] : []));
     const first = context.node.inputs.length;
-    const wantedCaptures = context.captures.flatMap((value, index) => (context.needs(first + index) ? [{ value, index }] : []));
-    const seeded = body.outputs.slice(count).flatMap((output, index) =>
-      context.outputGradients[count + index] !== undefined && isFloat(output.dataType) ? [index] : [],
+    const wantedCaptures = context.captures.flatMap((value, index) =>
+      context.needs(first + index) ? [{ value, index }] : [],
     );
+    const seeded = body.outputs
+      .slice(count)
+      .flatMap((output, index) =>
+        context.outputGradients[count + index] !== undefined && isFloat(output.dataType) ? [index] : [],
+      );
     const { state, outputs } = scan(
       {
         graph,
-        state: [...carried.map((index) => context.gradient(index)), ...wantedCaptures.map(({ value }) => zerosLike(value))],
+        state: [
+          ...carried.map((index) => context.gradient(index)),
+          ...wantedCaptures.map(({ value }) => zerosLike(value)),
+        ],
         inputs: [...sequences, ...entering, ...seeded.map((index) => context.gradient(count + index))],
         inputAxes: [
           ...parts.inputAxes,
@@ -163,7 +187,10 @@ function scanBackward(context: DerivativeContext): (Tensor | undefined)[] {
         const here = slices.slice(0, sequences.length);
         const before = slices.slice(sequences.length, sequences.length + count);
         const results = instantiated(body, [...before, ...here]);
-        const heads = [...carried.map((index) => results[index] as Tensor), ...seeded.map((index) => results[count + index] as Tensor)];
+        const heads = [
+          ...carried.map((index) => results[index] as Tensor),
+          ...seeded.map((index) => results[count + index] as Tensor),
+        ];
         const given = [...flowing.slice(0, carried.length), ...slices.slice(sequences.length + count)];
         const variables = [
           ...carried.map((index) => before[index] as Tensor),
@@ -171,13 +198,19 @@ function scanBackward(context: DerivativeContext): (Tensor | undefined)[] {
           ...wantedCaptures.map(({ value }) => value),
         ];
         const found = context
-          .differentiate(heads, variables, given.map((seed, index) => fitted(seed, heads[index] as Tensor)))
+          .differentiate(
+            heads,
+            variables,
+            given.map((seed, index) => fitted(seed, heads[index] as Tensor)),
+          )
           .map((gradient, index) => fitted(gradient, variables[index] as Tensor));
         const slicesEnd = carried.length + wantedSequences.length;
         return {
           state: [
             ...found.slice(0, carried.length),
-            ...found.slice(slicesEnd).map((gradient, index) => add(flowing[carried.length + index] as Tensor, gradient)),
+            ...found
+              .slice(slicesEnd)
+              .map((gradient, index) => add(flowing[carried.length + index] as Tensor, gradient)),
           ],
           outputs: found.slice(carried.length, slicesEnd),
         };
@@ -206,6 +239,7 @@ function isTrue(condition: Tensor | undefined): boolean {
 
 /** A loop that always runs to its count is a scan over the numbers of its iterations. */
 function loopAsScan(context: DerivativeContext): readonly (Tensor | undefined)[] {
+  requireRepeatable(context);
   const { node } = context;
   const body = node.subgraph('body');
   const [count, condition] = node.inputs;
