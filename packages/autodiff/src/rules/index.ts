@@ -7,6 +7,7 @@ import { elementwiseRules } from './elementwise.js';
 import { indexingRules } from './indexing.js';
 import { lossRules } from './losses.js';
 import { matrixRules } from './matrix.js';
+import { microsoftRules } from './microsoft.js';
 import { normalisationRules } from './normalisation.js';
 import { poolingRules } from './pooling.js';
 import { quantisationRules } from './quantisation.js';
@@ -28,6 +29,7 @@ export const standardRules = (): readonly DerivativeRule[] => [
   ...indexingRules,
   ...lossRules,
   ...matrixRules,
+  ...microsoftRules,
   ...normalisationRules,
   ...poolingRules,
   ...quantisationRules,
