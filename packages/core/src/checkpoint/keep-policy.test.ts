@@ -1,7 +1,11 @@
 import { expect, test } from '@jest/globals';
 import { scoreOf, superfluous } from './keep-policy.js';
 
-const all = [0.5, 0.2, undefined, 0.9, 0.2, 0.7].map((score, index) => ({ name: `c${index}`, step: (index + 1) * 10, score }));
+const all = [0.5, 0.2, undefined, 0.9, 0.2, 0.7].map((score, index) => ({
+  name: `c${index}`,
+  step: (index + 1) * 10,
+  score,
+}));
 
 test('the newest stay', () => {
   expect(superfluous(all, {})).toEqual(['c0', 'c1', 'c2']);
@@ -19,7 +23,16 @@ test('the best stay, the older one of equals', () => {
 });
 
 test('scores come from the evaluation, or from the training loss', () => {
-  const manifest = { format: 1, step: 1, seed: 0, loss: 2, config: null, samplerState: null, createdAt: '', metrics: { accuracy: 0.5 } };
+  const manifest = {
+    format: 1,
+    step: 1,
+    seed: 0,
+    loss: 2,
+    config: null,
+    samplerState: null,
+    createdAt: '',
+    metrics: { accuracy: 0.5 },
+  };
   expect(scoreOf(manifest, { count: 1 })).toBe(2);
   expect(scoreOf({ ...manifest, metrics: { loss: 3 } }, { count: 1 })).toBe(3);
   expect(scoreOf(manifest, { count: 1, metric: 'accuracy' })).toBe(0.5);

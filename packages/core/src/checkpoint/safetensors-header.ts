@@ -66,12 +66,16 @@ export interface SafetensorsHeader {
  * @throws SafetensorsError when the file cannot hold such a header.
  */
 export function headerLength(start: Uint8Array, fileBytes: number): number {
-  if (start.length < LENGTH_BYTES) throw new SafetensorsError(`The file has ${start.length} bytes; the header length alone takes 8.`);
+  if (start.length < LENGTH_BYTES)
+    throw new SafetensorsError(`The file has ${start.length} bytes; the header length alone takes 8.`);
   const declared = new DataView(start.buffer, start.byteOffset).getBigUint64(0, true);
   if (declared > BigInt(fileBytes - LENGTH_BYTES))
-    throw new SafetensorsError(`The header claims ${declared} bytes; the file has ${fileBytes - LENGTH_BYTES} after its length field.`, {
-      details: { field: 'header length', value: declared, limit: fileBytes - LENGTH_BYTES },
-    });
+    throw new SafetensorsError(
+      `The header claims ${declared} bytes; the file has ${fileBytes - LENGTH_BYTES} after its length field.`,
+      {
+        details: { field: 'header length', value: declared, limit: fileBytes - LENGTH_BYTES },
+      },
+    );
   return Number(declared);
 }
 
@@ -95,9 +99,12 @@ function countOffsets(head: Uint8Array): number {
 function checkBudget(length: number, tensors: number): void {
   const limit = HEADER_BASE_BYTES + HEADER_BYTES_PER_TENSOR * tensors;
   if (length > limit)
-    throw new SafetensorsError(`The header has ${length} bytes for ${tensors} tensors; the limit is ${limit} (1 MiB + 1 KiB for each).`, {
-      details: { field: 'header length', value: length, limit },
-    });
+    throw new SafetensorsError(
+      `The header has ${length} bytes for ${tensors} tensors; the limit is ${limit} (1 MiB + 1 KiB for each).`,
+      {
+        details: { field: 'header length', value: length, limit },
+      },
+    );
 }
 
 /**
@@ -134,43 +141,64 @@ function checkLayout(entries: readonly SafetensorsEntry[], dataBytes: number): v
   let expected = 0;
   for (const { name, dtype, shape, begin, end } of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
     if (begin !== expected)
-      throw new SafetensorsError(`The tensor "${name}" begins at byte ${begin}, not ${expected}: tensors must follow each other without gaps.`, {
-        details: { field: `${name}.data_offsets`, value: begin, limit: expected },
-      });
+      throw new SafetensorsError(
+        `The tensor "${name}" begins at byte ${begin}, not ${expected}: tensors must follow each other without gaps.`,
+        {
+          details: { field: `${name}.data_offsets`, value: begin, limit: expected },
+        },
+      );
     if (end > dataBytes)
       throw new SafetensorsError(`The tensor "${name}" ends at byte ${end}; the file has ${dataBytes} bytes of data.`, {
         details: { field: `${name}.data_offsets`, value: end, limit: dataBytes },
       });
     const needed = elementCount(shape) * SAFETENSORS_TYPES[dtype].bytes;
     if (end - begin !== needed)
-      throw new SafetensorsError(`The tensor "${name}" ${dtype}[${shape.join(', ')}] takes ${needed} bytes; its offsets span ${end - begin}.`, {
-        details: { field: `${name}.data_offsets`, value: end - begin, limit: needed },
-      });
+      throw new SafetensorsError(
+        `The tensor "${name}" ${dtype}[${shape.join(', ')}] takes ${needed} bytes; its offsets span ${end - begin}.`,
+        {
+          details: { field: `${name}.data_offsets`, value: end - begin, limit: needed },
+        },
+      );
     expected = end;
   }
   if (expected !== dataBytes)
-    throw new SafetensorsError(`The tensors end at byte ${expected}, the data at ${dataBytes}: bytes beyond the tensors are refused.`, {
-      details: { field: 'data', value: dataBytes, limit: expected },
-    });
+    throw new SafetensorsError(
+      `The tensors end at byte ${expected}, the data at ${dataBytes}: bytes beyond the tensors are refused.`,
+      {
+        details: { field: 'data', value: dataBytes, limit: expected },
+      },
+    );
 }
 
 function parseEntry(name: string, value: unknown): SafetensorsEntry {
   const refuse = (field: string, what: string, found?: unknown): never => {
-    throw new SafetensorsError(`The tensor "${name}": ${what}.`, { details: { field: `${name}.${field}`, value: found } });
+    throw new SafetensorsError(`The tensor "${name}": ${what}.`, {
+      details: { field: `${name}.${field}`, value: found },
+    });
   };
   if (!isRecord(value)) return refuse('entry', 'its entry is not an object', value);
   for (const key of Object.keys(value))
-    if (key !== 'dtype' && key !== 'shape' && key !== 'data_offsets') refuse(key, `its entry has an unknown field "${key}"`);
+    if (key !== 'dtype' && key !== 'shape' && key !== 'data_offsets')
+      refuse(key, `its entry has an unknown field "${key}"`);
   const { dtype, shape, data_offsets: offsets } = value;
   if (typeof dtype !== 'string' || !Object.hasOwn(SAFETENSORS_TYPES, dtype))
-    return refuse('dtype', `dtype ${JSON.stringify(dtype)} is not supported; known are ${Object.keys(SAFETENSORS_TYPES).join(', ')}`, dtype);
+    return refuse(
+      'dtype',
+      `dtype ${JSON.stringify(dtype)} is not supported; known are ${Object.keys(SAFETENSORS_TYPES).join(', ')}`,
+      dtype,
+    );
   const naturals = (list: unknown): list is number[] =>
     Array.isArray(list) && list.every((item) => typeof item === 'number' && Number.isSafeInteger(item) && item >= 0);
-  if (!naturals(shape) || shape.length > MAX_RANK) return refuse('shape', `its shape is not a list of at most ${MAX_RANK} sizes`, shape);
+  if (!naturals(shape) || shape.length > MAX_RANK)
+    return refuse('shape', `its shape is not a list of at most ${MAX_RANK} sizes`, shape);
   if (!naturals(offsets) || offsets.length !== 2 || (offsets[0] as number) > (offsets[1] as number))
     return refuse('data_offsets', 'its data_offsets are not [begin, end]', offsets);
   // A zero among the sizes must not hide an overflow of the others.
-  if (!Number.isSafeInteger(shape.reduce((product, size) => product * Math.max(1, size), SAFETENSORS_TYPES[dtype as SafetensorsType].bytes)))
+  if (
+    !Number.isSafeInteger(
+      shape.reduce((product, size) => product * Math.max(1, size), SAFETENSORS_TYPES[dtype as SafetensorsType].bytes),
+    )
+  )
     refuse('shape', `its shape [${shape.join(', ')}] overflows`, shape);
   return { name, dtype: dtype as SafetensorsType, shape, begin: offsets[0] as number, end: offsets[1] as number };
 }
@@ -187,7 +215,8 @@ function refuseDuplicateKeys(text: string): void {
       if (expectKey) {
         const key = JSON.parse(text.slice(index, end)) as string;
         const scope = scopes[scopes.length - 1];
-        if (scope?.has(key) === true) throw new SafetensorsError(`The header names "${key}" twice.`, { details: { field: key } });
+        if (scope?.has(key) === true)
+          throw new SafetensorsError(`The header names "${key}" twice.`, { details: { field: key } });
         scope?.add(key);
         expectKey = false;
       }

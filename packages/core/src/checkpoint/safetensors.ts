@@ -58,7 +58,8 @@ export function safetensorsParts(
   const parts: Uint8Array[] = [];
   let offset = 0;
   for (const [name, value] of Object.entries(tensors)) {
-    if (name === METADATA_KEY) throw new SafetensorsError(`A tensor cannot be named "${METADATA_KEY}".`, { details: { field: name } });
+    if (name === METADATA_KEY)
+      throw new SafetensorsError(`A tensor cannot be named "${METADATA_KEY}".`, { details: { field: name } });
     const { dtype, shape, bytes } = rawOf(name, value);
     if (bytes.length !== elementCount(shape) * SAFETENSORS_TYPES[dtype].bytes)
       throw new SafetensorsError(`The tensor "${name}" ${dtype}[${shape.join(', ')}] holds ${bytes.length} bytes.`, {
@@ -115,7 +116,11 @@ export function readRawSafetensors(file: Uint8Array): {
  *
  * @throws SafetensorsError for 8-bit floats, and for booleans other than 0 and 1.
  */
-export function tensorOfEntry(name: string, dtype: SafetensorsType, shape: readonly number[]): { tensor: TensorData; bytes: Uint8Array } {
+export function tensorOfEntry(
+  name: string,
+  dtype: SafetensorsType,
+  shape: readonly number[],
+): { tensor: TensorData; bytes: Uint8Array } {
   const type: StoredType = SAFETENSORS_TYPES[dtype];
   if (type.dataType === undefined)
     throw new SafetensorsError(`The tensor "${name}" has the type ${dtype}, which host tensors lack.`, {

@@ -36,7 +36,13 @@ export class CheckpointWriter {
       this.#begun = true;
       const name = await this.store.save(checkpoint);
       this.last = name;
-      this.#complete.push({ type: 'checkpoint', step, name, milliseconds: performance.now() - begin, blockedMilliseconds });
+      this.#complete.push({
+        type: 'checkpoint',
+        step,
+        name,
+        milliseconds: performance.now() - begin,
+        blockedMilliseconds,
+      });
     } catch (error) {
       this.#failure = { error };
     }

@@ -46,14 +46,19 @@ interface EvaluationProgram extends HostInputs {
 
 const PREDICTIONS = ['label', 'prediction'];
 
-function buildEvaluation(model: Model, reward: Reward, columns: Readonly<Record<string, InputSpec>>): EvaluationProgram {
+function buildEvaluation(
+  model: Model,
+  reward: Reward,
+  columns: Readonly<Record<string, InputSpec>>,
+): EvaluationProgram {
   const graph = new Graph('evaluate');
   const tracer = new Tracer(graph);
   const objective = buildObjective({ model, reward, columns, training: false }, tracer);
   const publish = (name: string, value: typeof objective.loss): string =>
     graph.output(value.producer === undefined || graph.outputs.includes(value) ? value.identity() : value, name).name;
   const metrics = new Map<string, string>([['loss', publish(`${PREFIX.metric}loss`, objective.loss)]]);
-  for (const [name, value] of Object.entries(objective.metrics ?? {})) metrics.set(name, publish(PREFIX.metric + name, value));
+  for (const [name, value] of Object.entries(objective.metrics ?? {}))
+    metrics.set(name, publish(PREFIX.metric + name, value));
   const perExample = new Map<string, string>();
   for (const [name, value] of Object.entries(objective.perExample ?? {}))
     if (PREDICTIONS.includes(name)) perExample.set(name, publish(PREFIX.perExample + name, value.cast('float32')));
@@ -61,7 +66,11 @@ function buildEvaluation(model: Model, reward: Reward, columns: Readonly<Record<
     graph,
     reads: [...tracer.params.values(), ...tracer.variables.values()].map(({ tensor }) => tensor.name),
     scalars: [...tracer.scalars.values()],
-    noises: [...tracer.noises.values()].map((noise) => ({ ...noise, input: noise.tensor.name, shape: noise.tensor.shape })),
+    noises: [...tracer.noises.values()].map((noise) => ({
+      ...noise,
+      input: noise.tensor.name,
+      shape: noise.tensor.shape,
+    })),
     batch: [...tracer.batch.keys()],
     metrics,
     perExample,
@@ -113,7 +122,8 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluationResu
         sums[name] = (sums[name] ?? 0) + Number(outputs[output]?.data[0]) * batch.size;
       const [labels, predictions] = PREDICTIONS.map((name) => outputs[source.perExample.get(name) ?? '']?.data);
       if (labels !== undefined && predictions !== undefined)
-        for (let index = 0; index < labels.length; index++) pairs.push([Number(labels[index]), Number(predictions[index])]);
+        for (let index = 0; index < labels.length; index++)
+          pairs.push([Number(labels[index]), Number(predictions[index])]);
       examples += batch.size;
       batch.release?.();
     }
@@ -122,7 +132,9 @@ export async function evaluate(options: EvaluateOptions): Promise<EvaluationResu
     if (!isState(options.residents)) await state.dispose();
   }
   if (examples === 0)
-    throw new CoreError('evaluation', 'The evaluation sampler gave no batch.', { hint: 'Give a sampler over at least one example.' });
+    throw new CoreError('evaluation', 'The evaluation sampler gave no batch.', {
+      hint: 'Give a sampler over at least one example.',
+    });
   const { loss, ...metrics } = Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, sum / examples]));
   return {
     loss: loss as number,

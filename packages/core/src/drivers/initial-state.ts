@@ -26,14 +26,22 @@ export function initialParameters(
 ): Record<string, TensorData> {
   for (const name of Object.keys(given))
     if (specs.params[name] === undefined && specs.variables[name] === undefined)
-      throw new CoreError('parameter', `The given value "${name}" is neither a parameter nor a variable of the model.`, {
-        hint: `The model has: ${[...Object.keys(specs.params), ...Object.keys(specs.variables)].join(', ')}.`,
-      });
+      throw new CoreError(
+        'parameter',
+        `The given value "${name}" is neither a parameter nor a variable of the model.`,
+        {
+          hint: `The model has: ${[...Object.keys(specs.params), ...Object.keys(specs.variables)].join(', ')}.`,
+        },
+      );
   return mapValues(specs.params, (spec) => {
     const value = given[spec.name];
     if (value === undefined)
       // One stream per name: adding a layer does not change how the others start.
-      return { dataType: spec.dataType, dims: [...spec.shape], data: spec.initialize(spec.shape, random.split(spec.name)) };
+      return {
+        dataType: spec.dataType,
+        dims: [...spec.shape],
+        data: spec.initialize(spec.shape, random.split(spec.name)),
+      };
     if (value.dataType !== spec.dataType || value.dims.join() !== spec.shape.join())
       throw new CoreError(
         'parameter',
@@ -71,8 +79,11 @@ function initialStateValue(spec: StateSpec, params: NamedValues<TensorData>): Te
   if ('parameter' in initial) {
     const source = params[initial.parameter];
     if (source === undefined)
-      throw new CoreError('update-rule', `The state copies a parameter "${initial.parameter}" that the model does not have.`);
-    return { ...source, data: source.data.slice() as never };
+      throw new CoreError(
+        'update-rule',
+        `The state copies a parameter "${initial.parameter}" that the model does not have.`,
+      );
+    return { ...source, data: source.data.slice() };
   }
   return initial;
 }

@@ -51,41 +51,40 @@ function runChild(steps: number, killAfter?: number): Promise<string> {
   });
 }
 
-test(
-  `killed at ${KILLS} random moments, a run never leaves an unreadable checkpoint and ends with the bits of an uninterrupted one`,
-  async () => {
-    const random = RandomStream.fromSeed(1);
-    const store = new FileCheckpointStore(folder);
-    let step = 0;
-    for (let kill = 0; kill < KILLS; kill++) {
-      await runChild(1_000_000, 20 + random.uniform() * 180);
-      // Every folder under the name of a checkpoint must be whole, not just one of them.
-      for (const name of await store.list()) await store.load(name);
-      const newest = await newestCheckpoint(store);
-      const reached = newest?.checkpoint.manifest.step ?? 0;
-      expect(reached).toBeGreaterThanOrEqual(step);
-      step = reached;
-    }
-    // Many runs got somewhere: the kills hit writes, not just the start.
-    expect(step).toBeGreaterThan(50);
-    await runChild(step + 20);
-    const resumed = await newestCheckpoint(store);
-    expect(resumed?.checkpoint.manifest.step).toBe(step + 20);
+test(`killed at ${KILLS} random moments, a run never leaves an unreadable checkpoint and ends with the bits of an uninterrupted one`, async () => {
+  const random = RandomStream.fromSeed(1);
+  const store = new FileCheckpointStore(folder);
+  let step = 0;
+  for (let kill = 0; kill < KILLS; kill++) {
+    await runChild(1_000_000, 20 + random.uniform() * 180);
+    // Every folder under the name of a checkpoint must be whole, not just one of them.
+    for (const name of await store.list()) await store.load(name);
+    const newest = await newestCheckpoint(store);
+    const reached = newest?.checkpoint.manifest.step ?? 0;
+    expect(reached).toBeGreaterThanOrEqual(step);
+    step = reached;
+  }
+  // Many runs got somewhere: the kills hit writes, not just the start.
+  expect(step).toBeGreaterThan(50);
+  await runChild(step + 20);
+  const resumed = await newestCheckpoint(store);
+  expect(resumed?.checkpoint.manifest.step).toBe(step + 20);
 
-    const backend = await createBackend({ device: 'cpu', threads: 1 });
-    const whole = await train({
-      model: noisyModel,
-      sampler: new FunctionSampler(),
-      reward: squaredError,
-      updateRule: phasedMomentum,
-      backend,
-      steps: step + 20,
-      seed: 11,
-    }).result();
-    await backend.dispose();
-    for (const [name, value] of Object.entries(whole.params)) expect(resumed?.checkpoint.tensors[`param/${name}`]).toEqual(value);
-    for (const [name, value] of Object.entries(whole.state)) expect(resumed?.checkpoint.tensors[`state/${name}`]).toEqual(value);
-    for (const [name, value] of Object.entries(whole.variables)) expect(resumed?.checkpoint.tensors[`variable/${name}`]).toEqual(value);
-  },
-  600_000,
-);
+  const backend = await createBackend({ device: 'cpu', threads: 1 });
+  const whole = await train({
+    model: noisyModel,
+    sampler: new FunctionSampler(),
+    reward: squaredError,
+    updateRule: phasedMomentum,
+    backend,
+    steps: step + 20,
+    seed: 11,
+  }).result();
+  await backend.dispose();
+  for (const [name, value] of Object.entries(whole.params))
+    expect(resumed?.checkpoint.tensors[`param/${name}`]).toEqual(value);
+  for (const [name, value] of Object.entries(whole.state))
+    expect(resumed?.checkpoint.tensors[`state/${name}`]).toEqual(value);
+  for (const [name, value] of Object.entries(whole.variables))
+    expect(resumed?.checkpoint.tensors[`variable/${name}`]).toEqual(value);
+}, 600_000);

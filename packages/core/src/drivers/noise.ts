@@ -46,7 +46,10 @@ export function bindSizes(
         hint: `It has: ${Object.keys(values).join(', ') || 'none'}.`,
       });
     if (value.dims.length !== spec.shape.length)
-      throw new CoreError('batch', `The batch column "${name}" has shape [${value.dims.join(', ')}], declared is [${spec.shape.join(', ')}].`);
+      throw new CoreError(
+        'batch',
+        `The batch column "${name}" has shape [${value.dims.join(', ')}], declared is [${spec.shape.join(', ')}].`,
+      );
     spec.shape.forEach((dim, axis) => {
       const size = value.dims[axis] as number;
       const expected = typeof dim === 'number' ? dim : sizes.get(dim);

@@ -44,7 +44,11 @@ export class StepPrograms {
     return compiled;
   }
 
-  #key(phase: string, monitored: boolean, sizes: ReadonlyMap<string, number>): { key: string; bound: ReadonlyMap<string, number> } {
+  #key(
+    phase: string,
+    monitored: boolean,
+    sizes: ReadonlyMap<string, number>,
+  ): { key: string; bound: ReadonlyMap<string, number> } {
     const text = [...sizes].map(([name, size]) => `${name}=${size}`).join();
     if (!this.#sizes.has(text) && this.#sizes.size < SPECIALISED_SIZES) this.#sizes.add(text);
     const special = this.#sizes.has(text);

@@ -28,7 +28,10 @@ const pipeline = (extra: Partial<TrainOptions> = {}): TrainOptions => ({
   ...extra,
 });
 
-const bits = ({ params, state, variables }: TrainResult): unknown => JSON.stringify([params, state, variables].map((group) => mapValues(group, (value) => [...(value.data as Float32Array)])));
+const bits = ({ params, state, variables }: TrainResult): unknown =>
+  JSON.stringify(
+    [params, state, variables].map((group) => mapValues(group, (value) => [...(value.data as Float32Array)])),
+  );
 
 describe('train', () => {
   test('learns: the loss falls well below that of the mean', async () => {
@@ -40,7 +43,11 @@ describe('train', () => {
   });
 
   test('same seed, same bits; another seed, others', async () => {
-    const [a, b, c] = [await train(pipeline()).result(), await train(pipeline()).result(), await train(pipeline({ seed: 6 })).result()];
+    const [a, b, c] = [
+      await train(pipeline()).result(),
+      await train(pipeline()).result(),
+      await train(pipeline({ seed: 6 })).result(),
+    ];
     expect(bits(a)).toBe(bits(b));
     expect(bits(a)).not.toBe(bits(c));
   });
@@ -72,13 +79,31 @@ describe('train', () => {
         },
       };
     };
-    for await (const event of train(pipeline({ steps: 4, checkpoints: { store, every: 2 }, evaluation: { sampler: limited, every: 3 }, monitorEvery: 2 })))
+    for await (const event of train(
+      pipeline({
+        steps: 4,
+        checkpoints: { store, every: 2 },
+        evaluation: { sampler: limited, every: 3 },
+        monitorEvery: 2,
+      }),
+    ))
       events.push(event);
     expect(events.map((event) => event.type).filter((type) => type !== 'compile')).toEqual([
-      'run-start', 'step', 'step', 'checkpoint', 'step', 'evaluation', 'step', 'evaluation', 'checkpoint', 'run-end',
+      'run-start',
+      'step',
+      'step',
+      'checkpoint',
+      'step',
+      'evaluation',
+      'step',
+      'evaluation',
+      'checkpoint',
+      'run-end',
     ]);
     const second = events.find((event) => event.type === 'step' && event.step === 2);
-    expect(Object.keys((second as { metrics: object }).metrics)).toEqual(expect.arrayContaining(['gradientNorm', 'updateNorm', 'gradientNorm/first.weight']));
+    expect(Object.keys((second as { metrics: object }).metrics)).toEqual(
+      expect.arrayContaining(['gradientNorm', 'updateNorm', 'gradientNorm/first.weight']),
+    );
     expect(events.find((event) => event.type === 'evaluation')).toMatchObject({ examples: 12 });
   });
 
@@ -92,7 +117,10 @@ describe('train', () => {
     };
     const store = new MemoryCheckpointStore();
     const run = train(pipeline({ updateRule: broken, checkpoints: { store, every: 2 } }));
-    await expect(run.result()).rejects.toMatchObject({ code: 'non-finite', details: { step: 4, lastCheckpoint: 'step-000000002' } });
+    await expect(run.result()).rejects.toMatchObject({
+      code: 'non-finite',
+      details: { step: 4, lastCheckpoint: 'step-000000002' },
+    });
     const going = await train(pipeline({ updateRule: broken, steps: 5, onNonFinite: 'continue' })).result();
     expect(going.steps).toBe(5);
   });
@@ -114,7 +142,8 @@ describe('train', () => {
   test('a zeroth-order rule has no backward graph', async () => {
     const nodes: number[] = [];
     const still: UpdateRule = { init: () => ({}), update: () => ({}) };
-    for await (const event of train(pipeline({ updateRule: still, steps: 1 }))) if (event.type === 'compile') nodes.push(event.nodes);
+    for await (const event of train(pipeline({ updateRule: still, steps: 1 })))
+      if (event.type === 'compile') nodes.push(event.nodes);
     for await (const event of train(pipeline({ steps: 1 }))) if (event.type === 'compile') nodes.push(event.nodes);
     expect(nodes[0]).toBeLessThan((nodes[1] as number) / 2);
   });
@@ -146,20 +175,31 @@ describe('train', () => {
     const sizes = [4, 8, 3, 5, 8, 2, 7, 9, 11];
     const changing: Sampler = {
       columns: new FunctionSampler().columns,
-      draw: (context) => new FunctionSampler(sizes[step++ % sizes.length] as number).draw(context),
+      draw: (context) => new FunctionSampler(sizes[step++ % sizes.length]).draw(context),
       state: () => null,
       restore: () => undefined,
     };
-    const still: UpdateRule = { ...phasedMomentum, phase: () => 'fast' } as UpdateRule;
-    for await (const event of train(pipeline({ sampler: changing, updateRule: still, steps: 9 }))) if (event.type === 'compile') compiles++;
+    const still: UpdateRule = { ...phasedMomentum, phase: () => 'fast' };
+    for await (const event of train(pipeline({ sampler: changing, updateRule: still, steps: 9 })))
+      if (event.type === 'compile') compiles++;
     expect(compiles).toBe(3);
   });
 
   test('pipelines that cannot work are refused with what to do', async () => {
     expect(() => train(pipeline({ initial: { nothing: tensor([1]) } }))).not.toThrow();
-    await expect(train(pipeline({ initial: { nothing: tensor([1]) } })).result()).rejects.toThrow('neither a parameter nor a variable');
-    await expect(train(pipeline({ initial: { 'first.bias': tensor([1]) } })).result()).rejects.toThrow('declares float32[16]');
-    const wrong: Sampler = { ...new FunctionSampler(), columns: { z: { dataType: 'float32', shape: ['batch', 6] } }, draw: () => ({ columns: { z: tensor([[1, 2, 3, 4, 5, 6]]) }, size: 1 }), state: () => null, restore: () => undefined };
+    await expect(train(pipeline({ initial: { nothing: tensor([1]) } })).result()).rejects.toThrow(
+      'neither a parameter nor a variable',
+    );
+    await expect(train(pipeline({ initial: { 'first.bias': tensor([1]) } })).result()).rejects.toThrow(
+      'declares float32[16]',
+    );
+    const wrong: Sampler = {
+      ...new FunctionSampler(),
+      columns: { z: { dataType: 'float32', shape: ['batch', 6] } },
+      draw: () => ({ columns: { z: tensor([[1, 2, 3, 4, 5, 6]]) }, size: 1 }),
+      state: () => null,
+      restore: () => undefined,
+    };
     await expect(train(pipeline({ sampler: wrong })).result()).rejects.toThrow('needs the input "x"');
     const lossless = train(pipeline({ reward: { score: () => [] } }));
     await expect(lossless.result()).rejects.toThrow('no objective');
@@ -174,7 +214,9 @@ describe('export', () => {
     const program = await backend.compile(inferenceGraph(noisyModel, values));
     const x = tensor([[0.1, -0.2, 0.3, 0.4, -0.5, 0.6]]);
     const { output } = await program.run({ x });
-    const [w1, b1, w2, b2] = ['first.weight', 'first.bias', 'second.weight', 'second.bias'].map((name) => result.params[name]?.data as Float32Array) as [Float32Array, Float32Array, Float32Array, Float32Array];
+    const [w1, b1, w2, b2] = ['first.weight', 'first.bias', 'second.weight', 'second.bias'].map(
+      (name) => result.params[name]?.data as Float32Array,
+    ) as [Float32Array, Float32Array, Float32Array, Float32Array];
     let expected = b2[0] as number;
     for (let unit = 0; unit < 16; unit++) {
       let sum = b1[unit] as number;
@@ -197,7 +239,7 @@ describe('export', () => {
       residents: { ...result.params, ...result.variables },
       sampler: () => ({
         columns: new FunctionSampler().columns,
-        draw: (context) => (left-- > 0 ? new FunctionSampler(sizes[1 - left] as number).draw(context) : undefined),
+        draw: (context) => (left-- > 0 ? new FunctionSampler(sizes[1 - left]).draw(context) : undefined),
         state: () => null,
         restore: () => undefined,
       }),
@@ -206,4 +248,3 @@ describe('export', () => {
     expect(Number.isFinite(summary.loss)).toBe(true);
   });
 });
-

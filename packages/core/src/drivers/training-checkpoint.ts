@@ -1,7 +1,13 @@
 import type { TensorData } from '@updraft/graph';
-import { CHECKPOINT_FORMAT, CheckpointError, type Checkpoint, type CheckpointStore, type PluginRecord } from '../checkpoint/index.js';
+import {
+  CHECKPOINT_FORMAT,
+  CheckpointError,
+  type Checkpoint,
+  type CheckpointStore,
+  type PluginRecord,
+} from '../checkpoint/index.js';
 import type { JsonValue } from '../contracts/sampler.js';
-import { pluginMetadata } from '../plugins/plugin.js';
+import { pluginMetadata } from '../plugins/metadata.js';
 import type { RandomState } from '../random/index.js';
 
 export interface TrainingSnapshot {
@@ -45,7 +51,9 @@ export const pluginRecords = (parts: readonly object[]): PluginRecord[] =>
   });
 
 /** The newest checkpoint that verifies; damaged ones are passed over. */
-export async function newestCheckpoint(store: CheckpointStore): Promise<{ name: string; checkpoint: Checkpoint } | undefined> {
+export async function newestCheckpoint(
+  store: CheckpointStore,
+): Promise<{ name: string; checkpoint: Checkpoint } | undefined> {
   const names = [...(await store.list())].reverse();
   let damage: unknown;
   for (const name of names) {
@@ -85,14 +93,19 @@ export async function restoreCheckpoint(
     const stored = tensors[key];
     if (stored === undefined) problems.push(`it lacks ${key}`);
     else if (stored.dataType !== value.dataType || stored.dims.join() !== value.dims.join())
-      problems.push(`${key} is ${stored.dataType}[${stored.dims.join(', ')}], expected is ${value.dataType}[${value.dims.join(', ')}]`);
+      problems.push(
+        `${key} is ${stored.dataType}[${stored.dims.join(', ')}], expected is ${value.dataType}[${value.dims.join(', ')}]`,
+      );
   }
-  for (const key of Object.keys(tensors)) if (expected[key] === undefined) problems.push(`it has ${key}, which this pipeline does not use`);
+  for (const key of Object.keys(tensors))
+    if (expected[key] === undefined) problems.push(`it has ${key}, which this pipeline does not use`);
   if (manifest.seed !== seed) problems.push(`its seed is ${manifest.seed}, not ${seed}`);
   // Two rules may keep state of the same names and shapes and mean other things by it.
-  const ruleOf = (records: readonly PluginRecord[] = []): string | undefined => records.find(({ contract }) => contract === 'update-rule')?.name;
+  const ruleOf = (records: readonly PluginRecord[] = []): string | undefined =>
+    records.find(({ contract }) => contract === 'update-rule')?.name;
   const [stored, own] = [ruleOf(manifest.plugins), ruleOf(plugins)];
-  if (stored !== undefined && own !== undefined && stored !== own) problems.push(`its update rule is "${stored}", not "${own}"`);
+  if (stored !== undefined && own !== undefined && stored !== own)
+    problems.push(`its update rule is "${stored}", not "${own}"`);
   if (problems.length > 0)
     throw new CheckpointError(`The checkpoint "${name}" belongs to another pipeline: ${problems.join('; ')}.`, {
       hint: 'Use another folder, start with resume: false, or give the model and rule that it was written with.',

@@ -11,7 +11,15 @@ import { newestCheckpoint, restoreCheckpoint } from '../drivers/training-checkpo
 import { FileCheckpointStore } from './file-checkpoint-store.js';
 
 const checkpoint = (step: number): Checkpoint => ({
-  manifest: { format: CHECKPOINT_FORMAT, step, seed: 3, loss: 0.5, config: { a: 1 }, samplerState: { epoch: 0, batch: step }, createdAt: 'now' },
+  manifest: {
+    format: CHECKPOINT_FORMAT,
+    step,
+    seed: 3,
+    loss: 0.5,
+    config: { a: 1 },
+    samplerState: { epoch: 0, batch: step },
+    createdAt: 'now',
+  },
   tensors: { w: tensor([step, 2, 3]), n: tensor([7], 'int64') },
 });
 
@@ -127,7 +135,9 @@ describe('FileCheckpointStore', () => {
       const result = await store.save(checkpoint(2)).catch((error: unknown) => error);
       if (result === 'step-000000002') break;
       expect(result).toBeInstanceOf(CheckpointError);
-      expect((result as Error).message).toMatch(/disk is full: the checkpoint of step 2 .*earlier ones are untouched.* Free some space/);
+      expect((result as Error).message).toMatch(
+        /disk is full: the checkpoint of step 2 .*earlier ones are untouched.* Free some space/,
+      );
       expect(await readdir(folder)).toEqual(['step-000000001']);
       expect(await store.load('step-000000001')).toEqual(checkpoint(1));
       failures++;
@@ -167,14 +177,21 @@ describe('FileCheckpointStore', () => {
         await files.rename(from, to);
       },
     };
-    await expect(new FileCheckpointStore(folder, {}, failing).save({ ...checkpoint(1), tensors: {} })).rejects.toThrow(/EIO/);
+    await expect(new FileCheckpointStore(folder, {}, failing).save({ ...checkpoint(1), tensors: {} })).rejects.toThrow(
+      /EIO/,
+    );
     expect(await readdir(folder)).toEqual(['step-000000001']);
     expect(await new FileCheckpointStore(folder).load('step-000000001')).toEqual(checkpoint(1));
   });
 
   test('the best ones stay, by a metric of the evaluation', async () => {
     const store = new FileCheckpointStore(folder, { last: 1, best: { count: 1, metric: 'accuracy', highest: true } });
-    for (const [step, accuracy] of [[1, 0.5], [2, 0.9], [3, 0.7], [4, 0.8]] as const) {
+    for (const [step, accuracy] of [
+      [1, 0.5],
+      [2, 0.9],
+      [3, 0.7],
+      [4, 0.8],
+    ] as const) {
       const { manifest, tensors } = checkpoint(step);
       await store.save({ manifest: { ...manifest, metrics: { accuracy } }, tensors });
     }
@@ -211,7 +228,9 @@ describe('FileCheckpointStore', () => {
     await store.save(checkpoint(3));
     expect(await store.list()).toEqual(['step-000000003', 'step-2000000000']);
     const loaded = await store.load('step-2000000000');
-    expect(Buffer.from((loaded.tensors['large']?.data as Float32Array).buffer).equals(Buffer.from(large.buffer))).toBe(true);
+    expect(Buffer.from((loaded.tensors['large']?.data as Float32Array).buffer).equals(Buffer.from(large.buffer))).toBe(
+      true,
+    );
     expect(loaded.tensors['small']).toEqual(tensor([1]));
   });
 });

@@ -101,13 +101,20 @@ export class FileCheckpointStore implements CheckpointStore {
     return full
       ? new CheckpointError(
           `The ${code === 'ENOSPC' ? 'disk is full' : 'disk quota or file size limit is reached'}: the checkpoint of step ${step} was not written to "${this.folder}"; earlier ones are untouched.`,
-          { cause: error, details, hint: 'Free some space, or keep fewer checkpoints, then run the same command to continue.' },
+          {
+            cause: error,
+            details,
+            hint: 'Free some space, or keep fewer checkpoints, then run the same command to continue.',
+          },
         )
-      : new CheckpointError(`The checkpoint of step ${step} could not be written to "${this.folder}": ${(error as Error).message}.`, {
-          cause: error,
-          details,
-          hint: 'Check that the folder can be written to.',
-        });
+      : new CheckpointError(
+          `The checkpoint of step ${step} could not be written to "${this.folder}": ${(error as Error).message}.`,
+          {
+            cause: error,
+            details,
+            hint: 'Check that the folder can be written to.',
+          },
+        );
   }
 
   async #moveIntoPlace(partial: string, name: string): Promise<void> {
@@ -164,7 +171,9 @@ export class FileCheckpointStore implements CheckpointStore {
         .sort((a, b) => Number(a.slice(5)) - Number(b.slice(5)));
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return [];
-      throw new CheckpointError(`The folder "${this.folder}" cannot be read: ${(error as Error).message}.`, { cause: error });
+      throw new CheckpointError(`The folder "${this.folder}" cannot be read: ${(error as Error).message}.`, {
+        cause: error,
+      });
     }
   }
 
@@ -182,21 +191,33 @@ export class FileCheckpointStore implements CheckpointStore {
       const file = await this.files.open(join(this.folder, name, MANIFEST), 'r');
       try {
         const { size } = await file.stat();
-        if (size > MAX_MANIFEST_BYTES) this.#refuse(name, `${MANIFEST} has ${size} bytes, the limit is ${MAX_MANIFEST_BYTES}`);
+        if (size > MAX_MANIFEST_BYTES)
+          this.#refuse(name, `${MANIFEST} has ${size} bytes, the limit is ${MAX_MANIFEST_BYTES}`);
         signed = JSON.parse(await file.readFile('utf8')) as SignedManifest;
       } finally {
         await file.close();
       }
     } catch (error) {
       if (error instanceof CheckpointError) throw error;
-      return this.#refuse(name, error instanceof SyntaxError ? `${MANIFEST} is not JSON` : (error as Error).message, error);
+      return this.#refuse(
+        name,
+        error instanceof SyntaxError ? `${MANIFEST} is not JSON` : (error as Error).message,
+        error,
+      );
     }
     // What the checksum covers is what this class wrote; anything else fails here.
-    if (typeof signed !== 'object' || signed === null || typeof signed.manifest !== 'object' || signed.manifest === null)
+    if (
+      typeof signed !== 'object' ||
+      signed === null ||
+      typeof signed.manifest !== 'object' ||
+      signed.manifest === null
+    )
       this.#refuse(name, `${MANIFEST} has no manifest`);
     const { manifest, tensors } = signed;
-    if (sha256(JSON.stringify({ manifest, tensors })) !== signed.checksum) this.#refuse(name, `the checksum of ${MANIFEST} is wrong`);
-    if (manifest.format !== CHECKPOINT_FORMAT) this.#refuse(name, `it has format ${manifest.format}, this version reads ${CHECKPOINT_FORMAT}`);
+    if (sha256(JSON.stringify({ manifest, tensors })) !== signed.checksum)
+      this.#refuse(name, `the checksum of ${MANIFEST} is wrong`);
+    if (manifest.format !== CHECKPOINT_FORMAT)
+      this.#refuse(name, `it has format ${manifest.format}, this version reads ${CHECKPOINT_FORMAT}`);
     if (checkpointName(manifest.step) !== name) this.#refuse(name, `it holds step ${manifest.step}`);
     return signed;
   }
@@ -226,7 +247,8 @@ export class FileCheckpointStore implements CheckpointStore {
   }
 
   async load(name: string): Promise<Checkpoint> {
-    if (!NAME.test(name)) throw new CheckpointError(`"${name}" is no name of a checkpoint.`, { hint: 'Names look like step-000000100.' });
+    if (!NAME.test(name))
+      throw new CheckpointError(`"${name}" is no name of a checkpoint.`, { hint: 'Names look like step-000000100.' });
     const { manifest, tensors } = await this.#readManifest(name);
     try {
       return { manifest, tensors: await this.#readTensors(name, tensors) };
@@ -245,7 +267,10 @@ export class FileCheckpointStore implements CheckpointStore {
       for (const name of names) await this.files.rename(join(this.folder, name), join(aside, name));
       await syncFolder(this.files, this.folder);
     } catch (error) {
-      throw new CheckpointError(`The earlier checkpoints in "${this.folder}" could not be set aside: ${(error as Error).message}.`, { cause: error });
+      throw new CheckpointError(
+        `The earlier checkpoints in "${this.folder}" could not be set aside: ${(error as Error).message}.`,
+        { cause: error },
+      );
     }
   }
 
@@ -263,7 +288,9 @@ export class FileCheckpointStore implements CheckpointStore {
   /** Remove checkpoints that the policy does not keep. */
   async #prune(): Promise<void> {
     const names = await this.list();
-    const all = await Promise.all(names.map(async (name) => ({ name, step: Number(name.slice(5)), score: await this.#score(name) })));
+    const all = await Promise.all(
+      names.map(async (name) => ({ name, step: Number(name.slice(5)), score: await this.#score(name) })),
+    );
     for (const name of superfluous(all, this.keep)) {
       // Renamed first: a process that dies while it deletes must not leave half a checkpoint under its name.
       const gone = join(this.folder, this.#temporary('partial', name));
@@ -272,7 +299,10 @@ export class FileCheckpointStore implements CheckpointStore {
         await this.files.rm(gone, { recursive: true, force: true });
       } catch (error) {
         if (codeOf(error) === 'ENOENT') continue;
-        throw new CheckpointError(`The old checkpoint "${join(this.folder, name)}" could not be removed: ${(error as Error).message}.`, { cause: error });
+        throw new CheckpointError(
+          `The old checkpoint "${join(this.folder, name)}" could not be removed: ${(error as Error).message}.`,
+          { cause: error },
+        );
       }
       this.#scores.delete(name);
     }

@@ -1,2 +1,6 @@
-export * from './options.js';
+export { defineOptions } from './define-options.js';
+export { describeOptions, optionsJsonSchema, type OptionRow } from './describe-options.js';
+export { OptionsError, type OptionProblem } from './options-error.js';
+export { parseOptions, type ParseContext } from './parse-options.js';
+export * from './scalar.js';
 export * from './schedule.js';

@@ -1,5 +1,5 @@
 import { defineModel, type Model } from '../../module/module.js';
-import { RandomStream } from '../../random/index.js';
+import type { RandomStream } from '../../random/index.js';
 import type { Batch, JsonValue, Sampler } from '../../contracts/sampler.js';
 import type { Reward } from '../../contracts/reward.js';
 import type { UpdateRule } from '../../contracts/update-rule.js';
@@ -22,10 +22,16 @@ export const noisyModel: Model = defineModel({
         };
         return x
           .matMul(inner.parameter('weight', [width, units], { initialize, role: 'weight' }))
-          .add(inner.parameter('bias', [units], { initialize: (shape) => new Float32Array(shape[0] as number), role: 'bias' }));
+          .add(
+            inner.parameter('bias', [units], {
+              initialize: (shape) => new Float32Array(shape[0] as number),
+              role: 'bias',
+            }),
+          );
       });
     let hidden = layer('first', inputs['x'] as Tensor, 16).tanh();
-    if (scope.training) hidden = where(scope.noise('dropout', hidden.shape, 'uniform').greater(0.2), hidden.mul(1.25), zerosLike(hidden));
+    if (scope.training)
+      hidden = where(scope.noise('dropout', hidden.shape, 'uniform').greater(0.2), hidden.mul(1.25), zerosLike(hidden));
     const average = scope.variable('average', [16], 0);
     if (scope.training) scope.assign('average', average.mul(0.9).add(hidden.mean([0]).mul(0.1)));
     return layer('second', hidden, 1);
@@ -52,10 +58,15 @@ export class FunctionSampler implements Sampler {
   draw({ random }: { random: RandomStream }): Batch {
     const x = new Float32Array(this.size * 6);
     random.fillNormal(x);
-    const y = Float32Array.from({ length: this.size }, (_, row) => Math.sin((x[row * 6] as number) + (x[row * 6 + 1] as number)));
+    const y = Float32Array.from({ length: this.size }, (_, row) =>
+      Math.sin((x[row * 6] as number) + (x[row * 6 + 1] as number)),
+    );
     this.#drawn++;
     return {
-      columns: { x: { dataType: 'float32', dims: [this.size, 6], data: x }, y: { dataType: 'float32', dims: [this.size, 1], data: y } },
+      columns: {
+        x: { dataType: 'float32', dims: [this.size, 6], data: x },
+        y: { dataType: 'float32', dims: [this.size, 1], data: y },
+      },
       size: this.size,
     };
   }
@@ -74,12 +85,17 @@ export const phasedMomentum: UpdateRule<{ velocity: Record<string, StateSpec>; v
   needsHost: (step) => step % 5 === 0,
   async host(context) {
     const visits = await context.readState('visits');
-    await context.writeState('visits', { ...visits, data: Float32Array.of((visits.data[0] as number) + context.random.uniform()) });
+    await context.writeState('visits', {
+      ...visits,
+      data: Float32Array.of((visits.data[0] as number) + context.random.uniform()),
+    });
   },
   update(context) {
     const rate = context.scalar('learningRate', (step) => 0.05 / (1 + step / 50));
     const factor = context.phase === 'slow' ? 0.5 : 1;
-    const velocity = mapValues(context.grads, (gradient, name) => (context.state.velocity[name] as Tensor).mul(0.9).add(gradient.mul(factor)));
+    const velocity = mapValues(context.grads, (gradient, name) =>
+      (context.state.velocity[name] as Tensor).mul(0.9).add(gradient.mul(factor)),
+    );
     return {
       params: mapValues(context.params, (param, name) => param.sub((velocity[name] as Tensor).mul(rate))),
       state: { velocity, visits: context.state.visits },
