@@ -28,11 +28,13 @@ function referenceSteps(count: number): { losses: number[]; w: number[]; b: numb
     for (let row = 0; row < 4; row++)
       for (let column = 0; column < 2; column++) {
         let value = b[column] as number;
-        for (let inner = 0; inner < 3; inner++) value += Number(x.data[row * 3 + inner]) * (w[inner * 2 + column] as number);
+        for (let inner = 0; inner < 3; inner++)
+          value += Number(x.data[row * 3 + inner]) * (w[inner * 2 + column] as number);
         const error = value - Number(y.data[row * 2 + column]);
         loss += (error * error) / 8;
         gb[column] = (gb[column] as number) + error / 4;
-        for (let inner = 0; inner < 3; inner++) gw[inner * 2 + column] = (gw[inner * 2 + column] as number) + (error / 4) * Number(x.data[row * 3 + inner]);
+        for (let inner = 0; inner < 3; inner++)
+          gw[inner * 2 + column] = (gw[inner * 2 + column] as number) + (error / 4) * Number(x.data[row * 3 + inner]);
       }
     losses.push(loss);
     gw.forEach((value, index) => (w[index] = (w[index] as number) - 0.1 * value));
@@ -122,8 +124,16 @@ describe('bad input never reaches native code', () => {
     ['another rank', (given) => (given['b'] = tensor([[1, 2]])), /ranks differ/],
     ['another size', (given) => (given['b'] = tensor([1, 2, 3])), /axis 0 has size 3, not 2/],
     ['sizes that disagree', (given) => (given['y'] = tensor([[1, 2]])), /size 1 where batch is 4/],
-    ['too few elements', (given) => (given['b'] = { dataType: 'float32', dims: [2], data: new Float32Array(1) }), /takes a Float32Array of 2 elements/],
-    ['another array', (given) => (given['b'] = { dataType: 'float32', dims: [2], data: [1, 2] as never }), /takes a Float32Array/],
+    [
+      'too few elements',
+      (given) => (given['b'] = { dataType: 'float32', dims: [2], data: new Float32Array(1) }),
+      /takes a Float32Array of 2 elements/,
+    ],
+    [
+      'another array',
+      (given) => (given['b'] = { dataType: 'float32', dims: [2], data: [1, 2] as never }),
+      /takes a Float32Array/,
+    ],
   ])('%s', async (_, damage, message) => {
     const given = { ...feeds(), ...start() };
     damage(given);
@@ -148,7 +158,8 @@ describe('bad input never reaches native code', () => {
 
 describe('devices', () => {
   test('one that is not there is refused with a reason', async () => {
-    if (process.platform === 'linux') await expect(createBackend({ device: 'cuda' })).rejects.toThrow(/"cuda" cannot be used/);
+    if (process.platform === 'linux')
+      await expect(createBackend({ device: 'cuda' })).rejects.toThrow(/"cuda" cannot be used/);
   });
 
   test('auto says in one line what it chose and why not the others', async () => {

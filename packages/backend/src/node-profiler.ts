@@ -49,7 +49,8 @@ export function nodeProfiler(graph: Graph): Profiler {
       rmSync(folder, { recursive: true, force: true });
       const kernels = events.filter(({ cat, name }) => cat === 'Node' && name.endsWith(KERNEL));
       const runs = events.filter(({ name }) => name === 'model_run');
-      const placed = (event: TraceEvent): string => sources.get(event.name.slice(0, -KERNEL.length)) ?? '(fused by the runtime)';
+      const placed = (event: TraceEvent): string =>
+        sources.get(event.name.slice(0, -KERNEL.length)) ?? '(fused by the runtime)';
       summary = {
         runs: runs.length,
         milliseconds: runs.reduce((sum, { dur }) => sum + dur / 1000, 0),

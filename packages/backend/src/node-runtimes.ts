@@ -40,7 +40,14 @@ export function nodeRuntimes(threads?: number): Runtime[] {
   } as const;
   const reason = (why: string | undefined) => (why === undefined ? {} : { unavailable: why });
   const all: Runtime[] = [
-    { ort, device: 'webgpu', provider: 'webgpu', deviceBuffers: true, sessionOptions: common, ...reason(vulkanMissing()) },
+    {
+      ort,
+      device: 'webgpu',
+      provider: 'webgpu',
+      deviceBuffers: true,
+      sessionOptions: common,
+      ...reason(vulkanMissing()),
+    },
     { ort, device: 'cuda', provider: 'cuda', deviceBuffers: false, sessionOptions: common, ...reason(cudaMissing()) },
     { ort, device: 'cpu', provider: 'cpu', deviceBuffers: false, sessionOptions: common },
   ];

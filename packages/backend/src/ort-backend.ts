@@ -1,6 +1,14 @@
 import { copyGraph, encodeModel, Graph, type DataType } from '@updraft/graph';
 import type { InferenceSession, Tensor } from 'onnxruntime-common';
-import type { Backend, CompileOptions, Device, HostTensors, ProfileSummary, Program, ResidentState } from './backend.js';
+import type {
+  Backend,
+  CompileOptions,
+  Device,
+  HostTensors,
+  ProfileSummary,
+  Program,
+  ResidentState,
+} from './backend.js';
 import { CompileError, DisposedError } from './errors.js';
 import { messageOf, OrtProgram } from './ort-program.js';
 import { OrtState } from './resident-state.js';
@@ -44,17 +52,26 @@ export class OrtBackend implements Backend {
       executionProviders: [this.runtime.provider],
       ...profiler?.sessionOptions,
       ...(this.runtime.deviceBuffers
-        ? { preferredOutputLocation: Object.fromEntries([...updates.values()].map((output) => [output, 'gpu-buffer' as const])) }
+        ? {
+            preferredOutputLocation: Object.fromEntries(
+              [...updates.values()].map((output) => [output, 'gpu-buffer' as const]),
+            ),
+          }
         : {}),
     };
     const key = await contentKey(bytes, sessionOptions);
     let session: InferenceSession;
     try {
-      session = await this.#sessions.acquire(key, () => this.runtime.ort.InferenceSession.create(bytes, sessionOptions));
+      session = await this.#sessions.acquire(key, () =>
+        this.runtime.ort.InferenceSession.create(bytes, sessionOptions),
+      );
     } catch (error) {
-      throw new CompileError(`ONNX Runtime refused the program "${graph.name}" on ${this.device}: ${messageOf(error)}`, {
-        cause: error,
-      });
+      throw new CompileError(
+        `ONNX Runtime refused the program "${graph.name}" on ${this.device}: ${messageOf(error)}`,
+        {
+          cause: error,
+        },
+      );
     }
     const describe = ({ name, dataType, shape }: Graph['inputs'][number]) => ({ name, dataType, shape });
     return new OrtProgram({

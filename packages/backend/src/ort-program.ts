@@ -51,10 +51,16 @@ export class OrtProgram implements Program {
     return host;
   }
 
-  async step(state: ResidentState, feeds: HostTensors, fetch: readonly string[] = []): Promise<Record<string, TensorData>> {
+  async step(
+    state: ResidentState,
+    feeds: HostTensors,
+    fetch: readonly string[] = [],
+  ): Promise<Record<string, TensorData>> {
     this.#checkUsable();
     if (!(state instanceof OrtState) || state.runtime.device !== this.#parts.runtime.device)
-      throw new FeedError('The resident state belongs to another backend.', { hint: 'Create it with the backend that compiled the program.' });
+      throw new FeedError('The resident state belongs to another backend.', {
+        hint: 'Create it with the backend that compiled the program.',
+      });
     checkFeeds(this.#hostInputs, feeds, this.#parts.assumptions);
     this.#checkFetch(fetch);
     const { runtime, resident, updates } = this.#parts;
@@ -114,7 +120,7 @@ export class OrtProgram implements Program {
     fetches: Record<string, Tensor | null>,
   ): Promise<Record<string, Tensor>> {
     try {
-      return (await this.#parts.session.run(feeds, fetches)) as Record<string, Tensor>;
+      return await this.#parts.session.run(feeds, fetches);
     } catch (error) {
       throw new RunError(`ONNX Runtime failed while running the program: ${messageOf(error)}`, { cause: error });
     }

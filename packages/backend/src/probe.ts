@@ -5,8 +5,7 @@ import type { Runtime } from './runtime.js';
 
 /** What probing a device gave: how fast it is, or why it cannot be used. */
 export type ProbeResult =
-  | { readonly works: true; readonly gigaflops: number }
-  | { readonly works: false; readonly reason: string };
+  { readonly works: true; readonly gigaflops: number } | { readonly works: false; readonly reason: string };
 
 const SIZE = 512;
 const RUNS = 4;

@@ -31,8 +31,15 @@ export async function selectBackend(
   const report = probed.map(({ runtime, result }) => describeResult(runtime.device, result)).join('; ');
   if (best === undefined)
     throw new DeviceUnavailableError(
-      device === 'auto' ? `No device can run programs here (${report}).` : `The device "${device}" cannot be used: ${report || 'this platform does not have it'}.`,
-      { hint: device === 'auto' ? 'Check the installation of onnxruntime.' : 'Use device "auto" or "cpu"; `updraft devices` shows what works.' },
+      device === 'auto'
+        ? `No device can run programs here (${report}).`
+        : `The device "${device}" cannot be used: ${report || 'this platform does not have it'}.`,
+      {
+        hint:
+          device === 'auto'
+            ? 'Check the installation of onnxruntime.'
+            : 'Use device "auto" or "cpu"; `updraft devices` shows what works.',
+      },
     );
   return new OrtBackend(best.runtime, `${best.runtime.device} (${report})`, profiler);
 }

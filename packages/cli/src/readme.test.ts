@@ -16,14 +16,26 @@ test('the example of the README runs, learns and leaves a model', () => {
   const folder = mkdtempSync(join(base, 'readme-'));
   try {
     writeFileSync(join(folder, 'example.mts'), example as string);
-    const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', '--conditions=@updraft/source', 'example.mts'], {
-      cwd: folder,
-      encoding: 'utf8',
-      env: { ...process.env, TSX_TSCONFIG_PATH: join(root, 'tsconfig.base.json'), VK_ICD_FILENAMES: '', NODE_OPTIONS: '' },
-    });
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--import', 'tsx', '--conditions=@updraft/source', 'example.mts'],
+      {
+        cwd: folder,
+        encoding: 'utf8',
+        env: {
+          ...process.env,
+          TSX_TSCONFIG_PATH: join(root, 'tsconfig.base.json'),
+          VK_ICD_FILENAMES: '',
+          NODE_OPTIONS: '',
+        },
+      },
+    );
     expect(stderr.includes('Error') ? stderr : '').toBe('');
     expect(status).toBe(0);
-    const losses = stdout.trim().split('\n').map((line) => Number(line.split(' ')[1]));
+    const losses = stdout
+      .trim()
+      .split('\n')
+      .map((line) => Number(line.split(' ')[1]));
     expect(losses).toHaveLength(3);
     expect(losses[2]).toBeLessThan(0.2);
     expect(existsSync(join(folder, 'moons.onnx'))).toBe(true);

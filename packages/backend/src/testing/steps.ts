@@ -1,5 +1,15 @@
 import { gradients } from '@updraft/autodiff';
-import { conv, Graph, layerNormalization, matMul, relu, softmax, tensor, type Tensor, type TensorData } from '@updraft/graph';
+import {
+  conv,
+  Graph,
+  layerNormalization,
+  matMul,
+  relu,
+  softmax,
+  tensor,
+  type Tensor,
+  type TensorData,
+} from '@updraft/graph';
 import type { Backend } from '../backend.js';
 
 /** x · w + b with w and b resident, moved by their gradients: a step as the drivers build it. */
@@ -14,28 +24,55 @@ export function stepGraph(): { graph: Graph; resident: string[]; updates: Map<st
   graph.output(w.sub(gw.mul(0.1)), 'next_w');
   graph.output(b.sub(gb.mul(0.1)), 'next_b');
   graph.output(loss, 'loss');
-  return { graph, resident: ['w', 'b'], updates: new Map([['w', 'next_w'], ['b', 'next_b']]) };
+  return {
+    graph,
+    resident: ['w', 'b'],
+    updates: new Map([
+      ['w', 'next_w'],
+      ['b', 'next_b'],
+    ]),
+  };
 }
 
-export const start = (): Record<string, TensorData> => ({ w: tensor([[0.1, -0.2], [0.3, 0.4], [-0.5, 0.6]]), b: tensor([0, 0.1]) });
+export const start = (): Record<string, TensorData> => ({
+  w: tensor([
+    [0.1, -0.2],
+    [0.3, 0.4],
+    [-0.5, 0.6],
+  ]),
+  b: tensor([0, 0.1]),
+});
 export const feeds = (): Record<string, TensorData> => ({
-  x: tensor([[1, 2, 3], [4, 5, -6], [-1, 0, 1], [0.5, 0.25, 2]]),
-  y: tensor([[1, 0], [0, 1], [1, 1], [0, 0]]),
+  x: tensor([
+    [1, 2, 3],
+    [4, 5, -6],
+    [-1, 0, 1],
+    [0.5, 0.25, 2],
+  ]),
+  y: tensor([
+    [1, 0],
+    [0, 1],
+    [1, 1],
+    [0, 0],
+  ]),
 });
 
 /** Losses and final parameters of some steps on a backend. */
-export async function takeSteps(backend: Backend, count: number): Promise<{ losses: number[]; w: number[]; b: number[] }> {
+export async function takeSteps(
+  backend: Backend,
+  count: number,
+): Promise<{ losses: number[]; w: number[]; b: number[] }> {
   const { graph, resident, updates } = stepGraph();
   const program = await backend.compile(graph, { resident, updates });
   const state = await backend.createState(start());
   const losses: number[] = [];
-  for (let step = 0; step < count; step++) losses.push(Number((await program.step(state, feeds(), ['loss']))['loss']?.data[0]));
+  for (let step = 0; step < count; step++)
+    losses.push(Number((await program.step(state, feeds(), ['loss']))['loss']?.data[0]));
   const { w, b } = await state.read();
   await program.dispose();
   await state.dispose();
   return { losses, w: Array.from(w?.data as Float32Array), b: Array.from(b?.data as Float32Array) };
 }
-
 
 /** A network with convolution, normalisation and softmax, its gradients, and values for its inputs. */
 export function networkGraph(): { graph: Graph; values: Record<string, TensorData> } {

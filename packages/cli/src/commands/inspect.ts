@@ -37,7 +37,10 @@ function summarize(graph: Graph, opsets: ReadonlyMap<string, number>): Summary {
 }
 
 /** Show what an ONNX file holds: inputs, outputs, parameters, operators, and whether they have derivatives. */
-export async function inspectCommand(path: string, options: { readonly json: boolean; readonly nodes: boolean }): Promise<void> {
+export async function inspectCommand(
+  path: string,
+  options: { readonly json: boolean; readonly nodes: boolean },
+): Promise<void> {
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);
@@ -60,7 +63,12 @@ export async function inspectCommand(path: string, options: { readonly json: boo
     line('output', text);
   });
   line('parameters', `${summary.parameters.elements.toLocaleString('en')} in ${summary.parameters.tensors} tensors`);
-  line('opsets', Object.entries(summary.opsets).map(([domain, version]) => `${domain === '' ? 'ai.onnx' : domain} ${version}`).join(', '));
+  line(
+    'opsets',
+    Object.entries(summary.opsets)
+      .map(([domain, version]) => `${domain === '' ? 'ai.onnx' : domain} ${version}`)
+      .join(', '),
+  );
   process.stdout.write('\n');
   for (const { operator, count, derivative } of summary.operators)
     process.stdout.write(`${String(count).padStart(6)} × ${operator.padEnd(32)} derivative: ${derivative}\n`);

@@ -32,7 +32,10 @@ export function rotaryEmbedding(x: Tensor, base = 10_000): Tensor {
   const width = staticSize(x, -1, 'rotaryEmbedding()');
   const length = staticSize(x, -2, 'rotaryEmbedding()');
   const half = width / 2;
-  const angles = Float64Array.from({ length: length * half }, (_, index) => Math.floor(index / half) * base ** (-(index % half) / half));
+  const angles = Float64Array.from(
+    { length: length * half },
+    (_, index) => Math.floor(index / half) * base ** (-(index % half) / half),
+  );
   const table = (f: (angle: number) => number): Tensor =>
     x.graph.constant({ dataType: 'float32', dims: [length, half], data: Float32Array.from(angles, f) });
   const [cosine, sine] = [table(Math.cos), table(Math.sin)];
@@ -50,9 +53,13 @@ export const attention =
       const width = staticSize(x, -1, 'attention()');
       const length = staticSize(x, -2, 'attention()');
       if (width % heads !== 0 || heads % keyValueHeads !== 0)
-        throw new UpdraftError('module', `attention(): width ${width}, heads ${heads} and keyValueHeads ${keyValueHeads} do not divide.`, {
-          hint: 'heads must divide the width, keyValueHeads must divide heads.',
-        });
+        throw new UpdraftError(
+          'module',
+          `attention(): width ${width}, heads ${heads} and keyValueHeads ${keyValueHeads} do not divide.`,
+          {
+            hint: 'heads must divide the width, keyValueHeads must divide heads.',
+          },
+        );
       const size = width / heads;
       const narrow = keyValueHeads * size;
       // One product for queries, keys and values: three small ones would waste the cores.
@@ -84,5 +91,8 @@ export const attention =
       if (options.causal === true) scores = scores.add(causalMask(x.graph, length));
       const weights = dropout(options.dropout ?? 0)(inner, softmax(scores, -1));
       const mixed = matMul(weights, value).transpose([0, 2, 1, 3]).reshape([-1, length, width]);
-      return dense({ units: width, bias, initialize: options.initializeOutput ?? initialize, name: 'output' })(inner, mixed);
+      return dense({ units: width, bias, initialize: options.initializeOutput ?? initialize, name: 'output' })(
+        inner,
+        mixed,
+      );
     });

@@ -19,7 +19,11 @@ export interface ConvolutionOptions {
 }
 
 const spread = (value: number | readonly number[] | undefined, axes: number, otherwise: number): readonly number[] =>
-  value === undefined ? new Array<number>(axes).fill(otherwise) : typeof value === 'number' ? new Array<number>(axes).fill(value) : value;
+  value === undefined
+    ? new Array<number>(axes).fill(otherwise)
+    : typeof value === 'number'
+      ? new Array<number>(axes).fill(value)
+      : value;
 
 /** Convolution over 1 to 3 spatial axes of [batch, channels, ...sizes]. */
 export const convolution =
@@ -32,11 +36,16 @@ export const convolution =
       const incoming = staticSize(x, 1, 'convolution()');
       const area = kernel.reduce((a, b) => a * b, 1);
       const weight = inner.parameter('weight', [options.channels, incoming / groups, ...kernel], {
-        initialize: (options.initialize ?? heNormal)({ in: (incoming / groups) * area, out: (options.channels / groups) * area }),
+        initialize: (options.initialize ?? heNormal)({
+          in: (incoming / groups) * area,
+          out: (options.channels / groups) * area,
+        }),
         role: 'weight',
       });
       const bias =
-        options.bias === false ? undefined : inner.parameter('bias', [options.channels], { initialize: zeros, role: 'bias' });
+        options.bias === false
+          ? undefined
+          : inner.parameter('bias', [options.channels], { initialize: zeros, role: 'bias' });
       const { padding = 'valid' } = options;
       return conv(x, weight, bias, {
         strides: spread(options.stride, axes, 1),

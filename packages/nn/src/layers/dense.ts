@@ -17,9 +17,13 @@ export interface DenseOptions {
 export function staticSize(x: Tensor, axis: number, layer: string): number {
   const size = x.shape.at(axis);
   if (typeof size !== 'number')
-    throw new UpdraftError('module', `${layer} needs axis ${axis} of its input to have a fixed size, not ${String(size)}.`, {
-      hint: 'Declare that dimension of the model input as a number.',
-    });
+    throw new UpdraftError(
+      'module',
+      `${layer} needs axis ${axis} of its input to have a fixed size, not ${String(size)}.`,
+      {
+        hint: 'Declare that dimension of the model input as a number.',
+      },
+    );
   return size;
 }
 

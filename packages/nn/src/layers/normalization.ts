@@ -51,7 +51,11 @@ export const groupNorm =
  * ones (unbiased variance) for inference; running ← momentum · running + (1 - momentum) · batch.
  */
 export const batchNorm =
-  ({ epsilon = 1e-5, momentum = 0.9, name = 'norm' }: NormalizationOptions & { readonly momentum?: number } = {}): Layer =>
+  ({
+    epsilon = 1e-5,
+    momentum = 0.9,
+    name = 'norm',
+  }: NormalizationOptions & { readonly momentum?: number } = {}): Layer =>
   (scope, x) =>
     scope.child(name, (inner) => {
       const channels = staticSize(x, 1, 'batchNorm()');
@@ -68,7 +72,10 @@ export const batchNorm =
       const count = sizeOf(x, axes);
       const unbiased = variance.mul(count.div(count.sub(1)));
       inner.assign('runningMean', runningMean.mul(momentum).add(mean.reshape([channels]).mul(1 - momentum)));
-      inner.assign('runningVariance', runningVariance.mul(momentum).add(unbiased.reshape([channels]).mul(1 - momentum)));
+      inner.assign(
+        'runningVariance',
+        runningVariance.mul(momentum).add(unbiased.reshape([channels]).mul(1 - momentum)),
+      );
       const scale = gain.unsqueeze(spatial).div(sqrt(variance.squeeze([0]).add(epsilon)));
       return centred.mul(scale).add(bias.unsqueeze(spatial));
     });

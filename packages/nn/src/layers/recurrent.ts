@@ -34,8 +34,14 @@ export const lstm =
   (scope, x) =>
     scope.child(name, (inner) => {
       const width = staticSize(x, -1, 'lstm()');
-      const weight = inner.parameter('weight', [width, 4 * units], { initialize: glorotUniform({ in: width, out: 4 * units }), role: 'weight' });
-      const recurrent = inner.parameter('recurrent', [units, 4 * units], { initialize: glorotUniform({ in: units, out: 4 * units }), role: 'weight' });
+      const weight = inner.parameter('weight', [width, 4 * units], {
+        initialize: glorotUniform({ in: width, out: 4 * units }),
+        role: 'weight',
+      });
+      const recurrent = inner.parameter('recurrent', [units, 4 * units], {
+        initialize: glorotUniform({ in: units, out: 4 * units }),
+        role: 'weight',
+      });
       const bias = inner.parameter('bias', [4 * units], {
         role: 'bias',
         initialize: (shape, random) => zeros(shape, random).fill(1, units, 2 * units),
@@ -45,7 +51,9 @@ export const lstm =
       return unroll(x.matMul(weight).add(bias), [zero, zero], output, ([hidden, cell], input) => {
         const gates = input.add((hidden as Tensor).matMul(recurrent));
         const gate = (index: number): Tensor => gates.slice([index * units], [(index + 1) * units], [-1]);
-        const nextCell = sigmoid(gate(1)).mul(cell as Tensor).add(sigmoid(gate(0)).mul(tanh(gate(2))));
+        const nextCell = sigmoid(gate(1))
+          .mul(cell as Tensor)
+          .add(sigmoid(gate(0)).mul(tanh(gate(2))));
         return [sigmoid(gate(3)).mul(tanh(nextCell)), nextCell];
       });
     });
@@ -56,8 +64,14 @@ export const gru =
   (scope, x) =>
     scope.child(name, (inner) => {
       const width = staticSize(x, -1, 'gru()');
-      const weight = inner.parameter('weight', [width, 3 * units], { initialize: glorotUniform({ in: width, out: 3 * units }), role: 'weight' });
-      const recurrent = inner.parameter('recurrent', [units, 3 * units], { initialize: glorotUniform({ in: units, out: 3 * units }), role: 'weight' });
+      const weight = inner.parameter('weight', [width, 3 * units], {
+        initialize: glorotUniform({ in: width, out: 3 * units }),
+        role: 'weight',
+      });
+      const recurrent = inner.parameter('recurrent', [units, 3 * units], {
+        initialize: glorotUniform({ in: units, out: 3 * units }),
+        role: 'weight',
+      });
       const bias = inner.parameter('bias', [3 * units], { initialize: zeros, role: 'bias' });
       return unroll(x.matMul(weight).add(bias), [initialState(x, units)], output, ([hidden], input) => {
         const state = hidden as Tensor;

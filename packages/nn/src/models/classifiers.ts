@@ -37,7 +37,11 @@ export const mlp = (options: ClassifierInput & { readonly hidden: readonly numbe
 
 /** Small convolutional network in the manner of LeNet-5 (LeCun et al. 1998), with ReLU and max pooling. */
 export const lenet = (
-  options: ClassifierInput & { readonly channels?: readonly number[]; readonly kernelSize?: number; readonly hidden?: number },
+  options: ClassifierInput & {
+    readonly channels?: readonly number[];
+    readonly kernelSize?: number;
+    readonly hidden?: number;
+  },
 ): Model =>
   classifier(
     'lenet',
@@ -70,12 +74,17 @@ const residualBlock =
       const same = stride === 1 && x.shape[1] === channels;
       const shortcut = same
         ? x
-        : sequential(convolution({ channels, kernelSize: 1, stride, bias: false, name: 'shortcut' }), batchNorm())(inner, x);
+        : sequential(convolution({ channels, kernelSize: 1, stride, bias: false, name: 'shortcut' }), batchNorm())(
+            inner,
+            x,
+          );
       return main.add(shortcut).relu();
     });
 
 /** Residual network for small images: three stages of doubling width (He et al. 2016, section 4.2). */
-export const resnet = (options: ClassifierInput & { readonly width?: number; readonly blocksPerStage?: number }): Model => {
+export const resnet = (
+  options: ClassifierInput & { readonly width?: number; readonly blocksPerStage?: number },
+): Model => {
   const { width = 16, blocksPerStage = 1 } = options;
   const stages = [0, 1, 2].flatMap((stage) =>
     Array.from({ length: blocksPerStage }, (_, block) =>
@@ -130,7 +139,12 @@ export const transformerBlock = (options: TransformerBlockOptions): Layer =>
 
 /** Vision transformer (Dosovitskiy et al. 2020) with mean pooling over patches. */
 export const vit = (
-  options: ClassifierInput & { readonly patchSize: number; readonly width: number; readonly depth: number; readonly heads: number },
+  options: ClassifierInput & {
+    readonly patchSize: number;
+    readonly width: number;
+    readonly depth: number;
+    readonly heads: number;
+  },
 ): Model =>
   classifier(
     'vit',

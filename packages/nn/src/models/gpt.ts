@@ -31,7 +31,8 @@ export const gpt = (options: GptOptions): Model => {
         inner.parameter('weight', [vocabulary, width], { initialize: normal(0.02), role: 'embedding' }),
       );
       let x = table.gather(inputs[column] as Tensor);
-      if (!rotary) x = x.add(scope.parameter('positions', [context, width], { initialize: normal(0.02), role: 'embedding' }));
+      if (!rotary)
+        x = x.add(scope.parameter('positions', [context, width], { initialize: normal(0.02), role: 'embedding' }));
       for (let layer = 0; layer < depth; layer++)
         x = transformerBlock({
           heads,
@@ -49,4 +50,3 @@ export const gpt = (options: GptOptions): Model => {
     },
   });
 };
-

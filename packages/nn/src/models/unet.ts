@@ -64,13 +64,18 @@ export const unet = (options: UnetOptions): Model => {
       ...(classes === undefined ? {} : { label: { dataType: 'int64', shape: ['batch'] } as const }),
     },
     build(scope, inputs) {
-      let condition = silu(dense({ units: 4 * width, name: 'time' })(scope, timeFeatures(inputs['time'] as Tensor, width)));
+      let condition = silu(
+        dense({ units: 4 * width, name: 'time' })(scope, timeFeatures(inputs['time'] as Tensor, width)),
+      );
       const label = inputs['label'];
       if (classes !== undefined && label !== undefined)
         condition = condition.add(
           scope.parameter('classes', [classes + 1, 4 * width], { initialize: zeros, role: 'embedding' }).gather(label),
         );
-      let x = convolution({ channels: width, kernelSize: 3, padding: 1, name: 'input' })(scope, inputs['image'] as Tensor);
+      let x = convolution({ channels: width, kernelSize: 3, padding: 1, name: 'input' })(
+        scope,
+        inputs['image'] as Tensor,
+      );
       const skips: Tensor[] = [];
       for (let level = 0; level < levels; level++) {
         x = block(scope, x, condition, width * 2 ** level);
@@ -80,7 +85,10 @@ export const unet = (options: UnetOptions): Model => {
       x = block(scope, x, condition, width * 2 ** levels);
       for (let level = levels - 1; level >= 0; level--)
         x = block(scope, concat([upsample(x), skips[level] as Tensor], 1), condition, width * 2 ** level);
-      return convolution({ channels: input[0], kernelSize: 3, padding: 1, initialize: () => zeros, name: 'output' })(scope, x);
+      return convolution({ channels: input[0], kernelSize: 3, padding: 1, initialize: () => zeros, name: 'output' })(
+        scope,
+        x,
+      );
     },
   });
 };

@@ -1,5 +1,12 @@
 import { OPTIONS, plugin, pluginFactory, type Objective, type ObjectiveContext, type Reward } from '@updraft/core';
-import { argMax, equal, gatherElements, softmaxCrossEntropyLossWithLogProbabilities, UpdraftError, type Tensor } from '@updraft/graph';
+import {
+  argMax,
+  equal,
+  gatherElements,
+  softmaxCrossEntropyLossWithLogProbabilities,
+  UpdraftError,
+  type Tensor,
+} from '@updraft/graph';
 import { inject } from 'tsyringe';
 import { z } from 'zod';
 
@@ -12,7 +19,9 @@ const crossEntropyOptions = z.object({
 export function outputNamed(outputs: Readonly<Record<string, Tensor>>, name: string): Tensor {
   const found = outputs[name] ?? (Object.keys(outputs).length === 1 ? Object.values(outputs)[0] : undefined);
   if (found === undefined)
-    throw new UpdraftError('reward', `The model has no output "${name}".`, { hint: `It has: ${Object.keys(outputs).join(', ')}.` });
+    throw new UpdraftError('reward', `The model has no output "${name}".`, {
+      hint: `It has: ${Object.keys(outputs).join(', ')}.`,
+    });
   return found;
 }
 
@@ -20,7 +29,9 @@ export function outputNamed(outputs: Readonly<Record<string, Tensor>>, name: str
 export function columnNamed(batch: Readonly<Record<string, Tensor>>, name: string): Tensor {
   const found = batch[name];
   if (found === undefined)
-    throw new UpdraftError('reward', `The batch has no column "${name}".`, { hint: `It has: ${Object.keys(batch).join(', ')}.` });
+    throw new UpdraftError('reward', `The batch has no column "${name}".`, {
+      hint: `It has: ${Object.keys(batch).join(', ')}.`,
+    });
   return found;
 }
 
@@ -53,7 +64,8 @@ export class CrossEntropy implements Reward {
       loss,
       metrics: { accuracy: equal(predictions, targets).cast('float32').mean() },
       perExample: {
-        loss: rest.length === 0 ? losses.squeeze([1]) : losses.reshape([-1, ...rest]).mean(rest.map((_, axis) => axis + 1)),
+        loss:
+          rest.length === 0 ? losses.squeeze([1]) : losses.reshape([-1, ...rest]).mean(rest.map((_, axis) => axis + 1)),
         ...(rest.length === 0 && !training ? { label: labels, prediction: predictions } : {}),
       },
     };

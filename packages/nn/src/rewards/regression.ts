@@ -32,7 +32,12 @@ export class MeanSquaredError extends ElementwiseError {
   }
 }
 
-@plugin({ name: 'mean-absolute-error', contract: 'reward', options: regressionOptions, summary: 'Mean absolute error.' })
+@plugin({
+  name: 'mean-absolute-error',
+  contract: 'reward',
+  options: regressionOptions,
+  summary: 'Mean absolute error.',
+})
 export class MeanAbsoluteError extends ElementwiseError {
   error(prediction: Tensor, target: Tensor): Tensor {
     return prediction.sub(target).abs();
