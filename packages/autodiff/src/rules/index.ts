@@ -1,5 +1,6 @@
 import { DerivativeTable, type DerivativeRule } from '../derivative.js';
 import { arithmeticRules } from './arithmetic.js';
+import { attentionRules } from './attention.js';
 import { controlFlowRules } from './control-flow.js';
 import { convolutionRules } from './convolution.js';
 import { einsumRules } from './einsum.js';
@@ -22,6 +23,7 @@ export { straightThroughQuantization } from './quantisation.js';
 /** Every standard derivative rule, by family. */
 export const standardRules = (): readonly DerivativeRule[] => [
   ...arithmeticRules,
+  ...attentionRules,
   ...controlFlowRules,
   ...convolutionRules,
   ...einsumRules,
