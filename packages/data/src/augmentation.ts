@@ -49,17 +49,6 @@ export function augment(
   };
 }
 
-/** Compute every channel anew from a copy of it: `sample` gives the pixel at a row and column. */
-function resample(image: ImageView, sample: (source: Float32Array, row: number, column: number) => number): void {
-  const { data, channels, height, width, scratch } = image;
-  for (let channel = 0; channel < channels; channel++) {
-    const begin = image.offset + channel * height * width;
-    scratch.set(data.subarray(begin, begin + height * width));
-    for (let row = 0; row < height; row++)
-      for (let column = 0; column < width; column++) data[begin + row * width + column] = sample(scratch, row, column);
-  }
-}
-
 export interface RandomShiftOptions {
   /** Largest shift in each direction, uniform over whole pixels. */
   readonly pixels: number;
@@ -100,7 +89,9 @@ export function horizontalFlip({ probability = 0.5 }: { readonly probability?: n
     throw new DataError(`The probability is ${probability}; it lies in [0, 1].`);
   return (image, random) => {
     if (random.uniform() >= probability) return;
-    resample(image, (source, row, column) => source[row * image.width + image.width - 1 - column] as number);
+    const { data, offset, channels, height, width } = image;
+    const size = channels * height * width;
+    for (let begin = offset; begin < offset + size; begin += width) data.subarray(begin, begin + width).reverse();
   };
 }
 
@@ -137,21 +128,34 @@ export function randomRotation({ degrees, fill = 0 }: RandomRotationOptions): Im
   return (image, random) => {
     const angle = ((2 * random.uniform() - 1) * degrees * Math.PI) / 180;
     const [cosine, sine] = [Math.cos(angle), Math.sin(angle)];
-    const { height, width } = image;
+    const { data, channels, height, width, scratch } = image;
     const [middleRow, middleColumn] = [(height - 1) / 2, (width - 1) / 2];
-    const pixel = (source: Float32Array, y: number, x: number): number =>
-      y >= 0 && y < height && x >= 0 && x < width ? (source[y * width + x] as number) : fill;
-    resample(image, (source, row, column) => {
-      // Where the pixel comes from: the inverse rotation.
-      const [y, x] = [row - middleRow, column - middleColumn];
-      const fromRow = middleRow + cosine * y - sine * x;
-      const fromColumn = middleColumn + sine * y + cosine * x;
-      const [y0, x0] = [Math.floor(fromRow), Math.floor(fromColumn)];
-      const [dy, dx] = [fromRow - y0, fromColumn - x0];
-      return (
-        (1 - dy) * ((1 - dx) * pixel(source, y0, x0) + dx * pixel(source, y0, x0 + 1)) +
-        dy * ((1 - dx) * pixel(source, y0 + 1, x0) + dx * pixel(source, y0 + 1, x0 + 1))
-      );
-    });
+    const pixel = (y: number, x: number): number =>
+      y >= 0 && y < height && x >= 0 && x < width ? (scratch[y * width + x] as number) : fill;
+    for (let channel = 0; channel < channels; channel++) {
+      const begin = image.offset + channel * height * width;
+      scratch.set(data.subarray(begin, begin + height * width));
+      for (let row = 0; row < height; row++) {
+        // Where the first pixel of the row comes from (the inverse rotation); each next one comes from one step further.
+        const [y, x] = [row - middleRow, -middleColumn];
+        const [rowBegin, columnBegin] = [middleRow + cosine * y - sine * x, middleColumn + sine * y + cosine * x];
+        for (let column = 0; column < width; column++) {
+          const fromRow = rowBegin - sine * column;
+          const fromColumn = columnBegin + cosine * column;
+          const y0 = Math.floor(fromRow);
+          const x0 = Math.floor(fromColumn);
+          const dy = fromRow - y0;
+          const dx = fromColumn - x0;
+          const at = y0 * width + x0;
+          const inside = y0 >= 0 && x0 >= 0 && y0 + 1 < height && x0 + 1 < width;
+          const topLeft = inside ? (scratch[at] as number) : pixel(y0, x0);
+          const topRight = inside ? (scratch[at + 1] as number) : pixel(y0, x0 + 1);
+          const bottomLeft = inside ? (scratch[at + width] as number) : pixel(y0 + 1, x0);
+          const bottomRight = inside ? (scratch[at + width + 1] as number) : pixel(y0 + 1, x0 + 1);
+          data[begin + row * width + column] =
+            (1 - dy) * ((1 - dx) * topLeft + dx * topRight) + dy * ((1 - dx) * bottomLeft + dx * bottomRight);
+        }
+      }
+    }
   };
 }
