@@ -15,6 +15,7 @@ import { quantisationRules } from './quantisation.js';
 import { recurrentRules } from './recurrent.js';
 import { reductionRules } from './reductions.js';
 import { resizeRules } from './resize.js';
+import { samplingRules } from './sampling.js';
 import { selectionRules } from './selection.js';
 import { shapeRules } from './shape.js';
 
@@ -38,6 +39,7 @@ export const standardRules = (): readonly DerivativeRule[] => [
   ...recurrentRules,
   ...reductionRules,
   ...resizeRules,
+  ...samplingRules,
   ...selectionRules,
   ...shapeRules,
 ];

@@ -23,43 +23,45 @@ const cellInputs = (directions: number): readonly InputSpec[] => [
 const OPTIONS = { dataType: 'float32', tolerance: 5e-3 } as const;
 
 const CASES: readonly [string, readonly InputSpec[], Build][] = [
-  ...(['forward', 'reverse', 'bidirectional'] as const).flatMap((direction): [string, readonly InputSpec[], Build][] => {
-    const directions = direction === 'bidirectional' ? 2 : 1;
-    return [
-      [
-        `LSTM ${direction}`,
-        [...inputsOf(4, directions), ...cellInputs(directions)],
-        (x, w, r, bias, initialHidden, initialCell, peepholes) => {
-          const result = lstm(x, w, r, { bias, initialHidden, initialCell, peepholes, direction });
-          return [result.sequence, result.hidden, result.cell];
-        },
-      ],
-      [
-        `GRU ${direction}`,
-        inputsOf(3, directions),
-        (x, w, r, bias, initialHidden) => {
-          const result = gru(x, w, r, { bias, initialHidden, direction });
-          return [result.sequence, result.hidden];
-        },
-      ],
-      [
-        `RNN ${direction}`,
-        inputsOf(1, directions),
-        (x, w, r, bias, initialHidden) => {
-          const result = rnn(x, w, r, { bias, initialHidden, direction });
-          return [result.sequence, result.hidden];
-        },
-      ],
-      [
-        `GRU ${direction}, sequence lengths`,
-        [...inputsOf(3, directions), LENGTHS],
-        (x, w, r, bias, initialHidden, sequenceLengths) => {
-          const result = gru(x, w, r, { bias, initialHidden, sequenceLengths, direction });
-          return [result.sequence, result.hidden];
-        },
-      ],
-    ];
-  }),
+  ...(['forward', 'reverse', 'bidirectional'] as const).flatMap(
+    (direction): [string, readonly InputSpec[], Build][] => {
+      const directions = direction === 'bidirectional' ? 2 : 1;
+      return [
+        [
+          `LSTM ${direction}`,
+          [...inputsOf(4, directions), ...cellInputs(directions)],
+          (x, w, r, bias, initialHidden, initialCell, peepholes) => {
+            const result = lstm(x, w, r, { bias, initialHidden, initialCell, peepholes, direction });
+            return [result.sequence, result.hidden, result.cell];
+          },
+        ],
+        [
+          `GRU ${direction}`,
+          inputsOf(3, directions),
+          (x, w, r, bias, initialHidden) => {
+            const result = gru(x, w, r, { bias, initialHidden, direction });
+            return [result.sequence, result.hidden];
+          },
+        ],
+        [
+          `RNN ${direction}`,
+          inputsOf(1, directions),
+          (x, w, r, bias, initialHidden) => {
+            const result = rnn(x, w, r, { bias, initialHidden, direction });
+            return [result.sequence, result.hidden];
+          },
+        ],
+        [
+          `GRU ${direction}, sequence lengths`,
+          [...inputsOf(3, directions), LENGTHS],
+          (x, w, r, bias, initialHidden, sequenceLengths) => {
+            const result = gru(x, w, r, { bias, initialHidden, sequenceLengths, direction });
+            return [result.sequence, result.hidden];
+          },
+        ],
+      ];
+    },
+  ),
   ['LSTM, weights only', inputsOf(4, 1).slice(0, 3), (x, w, r) => [lstm(x, w, r).sequence]],
   ['LSTM, coupled gates', inputsOf(4, 1).slice(0, 3), (x, w, r) => [lstm(x, w, r, { inputForget: true }).cell]],
   [
@@ -75,7 +77,11 @@ const CASES: readonly [string, readonly InputSpec[], Build][] = [
     inputsOf(3, 1),
     (x, w, r, bias, initialHidden) => [gru(x, w, r, { bias, initialHidden, linearBeforeReset: true }).sequence],
   ],
-  ['RNN, other activation', inputsOf(1, 1).slice(0, 3), (x, w, r) => [rnn(x, w, r, { activations: ['Softsign'] }).hidden]],
+  [
+    'RNN, other activation',
+    inputsOf(1, 1).slice(0, 3),
+    (x, w, r) => [rnn(x, w, r, { activations: ['Softsign'] }).hidden],
+  ],
 ];
 
 describe('derivatives of recurrent cells are central differences of the kernels', () => {
@@ -88,7 +94,11 @@ describe('derivatives of recurrent cells are central differences of the kernels'
 
 test('settings without a derivative are named', () => {
   const graph = new Graph();
-  const [x, w, r] = [[3, 2, 2], [1, 2, 2], [1, 2, 2]].map((shape, index) => graph.input(`v${index}`, 'float32', shape)) as [
+  const [x, w, r] = [
+    [3, 2, 2],
+    [1, 2, 2],
+    [1, 2, 2],
+  ].map((shape, index) => graph.input(`v${index}`, 'float32', shape)) as [
     ReturnType<Graph['input']>,
     ReturnType<Graph['input']>,
     ReturnType<Graph['input']>,

@@ -51,7 +51,10 @@ interface Cell {
   readonly gates: number;
   readonly activations: readonly string[];
   /** Values computed for the whole sequence at once, and what is done with one slice of them per step. */
-  prepare(parts: DirectionParts): { readonly sequence: Tensor; step(slice: Tensor, state: readonly Tensor[]): readonly Tensor[] };
+  prepare(parts: DirectionParts): {
+    readonly sequence: Tensor;
+    step(slice: Tensor, state: readonly Tensor[]): readonly Tensor[];
+  };
 }
 
 const plus = (x: Tensor, bias: Tensor | undefined): Tensor => (bias === undefined ? x : add(x, bias));
@@ -157,7 +160,10 @@ function unrolled(context: DerivativeContext, cell: Cell): readonly (Tensor | un
     context.fail('the batch-first layout has no derivative', 'Transpose the input and leave batchFirst out.');
   const declared = node.attribute('hidden_size', 'int');
   const known = declared === undefined ? recurrence.shape[2] : Number(declared);
-  const hidden = known !== undefined && isStatic(known) ? known : context.fail('its hidden size must be known when the graph is built');
+  const hidden =
+    known !== undefined && isStatic(known)
+      ? known
+      : context.fail('its hidden size must be known when the graph is built');
   const name = node.string('direction');
   const directions: readonly ScanDirection[] =
     name === 'bidirectional' ? ['forward', 'backward'] : [name === 'reverse' ? 'backward' : 'forward'];
@@ -193,7 +199,8 @@ function unrolled(context: DerivativeContext, cell: Cell): readonly (Tensor | un
       (before, [now, valid]) => {
         const after = step(now as Tensor, before);
         // Beyond the end of its sequence a state stays as it is and the output is zero.
-        const state = valid === undefined ? after : after.map((value, index) => where(valid, value, before[index] as Tensor));
+        const state =
+          valid === undefined ? after : after.map((value, index) => where(valid, value, before[index] as Tensor));
         const output = after[0] as Tensor;
         return { state, outputs: [valid === undefined ? output : where(valid, output, 0)] };
       },
@@ -204,9 +211,15 @@ function unrolled(context: DerivativeContext, cell: Cell): readonly (Tensor | un
     return lifted.length === 1 ? (lifted[0] as Tensor) : concat(lifted, axis);
   };
   return [
-    joined(results.map(({ outputs }) => outputs[0] as Tensor), 1),
+    joined(
+      results.map(({ outputs }) => outputs[0] as Tensor),
+      1,
+    ),
     ...Array.from({ length: cell.gates === 4 ? 2 : 1 }, (_, index) =>
-      joined(results.map(({ state }) => state[index] as Tensor), 0),
+      joined(
+        results.map(({ state }) => state[index] as Tensor),
+        0,
+      ),
     ),
   ];
 }

@@ -74,11 +74,13 @@ async function compiled(
   const used = new Set(session.inputNames);
   return {
     async run(values) {
-      const feeds = values.map((value, index) => [`input${index}`, fed(value)] as const).filter(([name]) => used.has(name));
+      const feeds = values
+        .map((value, index) => [`input${index}`, fed(value)] as const)
+        .filter(([name]) => used.has(name));
       const found = await session.run(Object.fromEntries(feeds));
       return results.map(({ name }) => {
         const value = found[name] as RuntimeTensor;
-        return { dataType: value.type, dims: value.dims, data: value.data } as unknown as TensorData;
+        return { dataType: value.type, dims: value.dims, data: value.data };
       });
     },
     release: () => session.release(),
@@ -101,7 +103,8 @@ const weightOf = (output: number, index: number): number => 0.3 + noise(1000 * (
 /** Weighted sum of floating-point outputs, on the host in double precision. */
 const weigh = (outputs: readonly TensorData[]): number =>
   outputs.reduce((total, data, output) => {
-    for (let index = 0; index < elementCount(data.dims); index++) total += weightOf(output, index) * readElement(data, index);
+    for (let index = 0; index < elementCount(data.dims); index++)
+      total += weightOf(output, index) * readElement(data, index);
     return total;
   }, 0);
 
@@ -111,7 +114,8 @@ function weighted(outputs: readonly Tensor[]): Tensor {
     .map((value, output) => {
       if (!isStaticShape(value.shape)) throw new Error(`"${value.name}" has a symbolic shape`);
       const weights = emptyTensor(value.dataType, value.shape);
-      for (let index = 0; index < elementCount(value.shape); index++) writeElement(weights, index, weightOf(output, index));
+      for (let index = 0; index < elementCount(value.shape); index++)
+        writeElement(weights, index, weightOf(output, index));
       return mul(value, value.graph.constant(weights)).sum();
     })
     .reduce((left, right) => left.add(right));
@@ -158,7 +162,10 @@ async function expectFirstOrder(
         return difference <= most ? most : Number.isNaN(difference) ? Infinity : difference;
       }, 0);
       const context = `${label}, input ${index}`;
-      expect({ context, worst: worst <= tolerance ? 'within tolerance' : worst }).toEqual({ context, worst: 'within tolerance' });
+      expect({ context, worst: worst <= tolerance ? 'within tolerance' : worst }).toEqual({
+        context,
+        worst: 'within tolerance',
+      });
     }
   } finally {
     await program.release();
