@@ -1,4 +1,4 @@
-import { Graph, insideGraph, instantiate, reachableNodes, scan, type Tensor } from '@updraft/graph';
+import { insideGraph, instantiate, reachableNodes, scan, type Tensor } from '@updraft/graph';
 import { NonDifferentiableError } from './errors.js';
 import { gradients } from './gradients.js';
 
@@ -13,18 +13,21 @@ export interface PerSampleOptions {
  */
 export function perSampleGradients(losses: Tensor, wrt: readonly Tensor[], { batch }: PerSampleOptions): Tensor[] {
   if (losses.rank !== 1)
-    throw new NonDifferentiableError(`Per-sample gradients need one loss per example; "${losses.name}" has rank ${losses.rank}.`, {
-      hint: 'Reduce the loss of each example over all axes but the first.',
-    });
+    throw new NonDifferentiableError(
+      `Per-sample gradients need one loss per example; "${losses.name}" has rank ${losses.rank}.`,
+      {
+        hint: 'Reduce the loss of each example over all axes but the first.',
+      },
+    );
   const used = new Set(reachableNodes([losses]).flatMap((node) => node.inputs));
   const columns = batch.filter((column) => used.has(column) && column.rank > 0);
   if (columns.length === 0)
     throw new NonDifferentiableError(`"${losses.name}" depends on none of the batch inputs given.`);
   const { outputs } = scan({ state: [], inputs: columns }, (_state, rows) => {
     const body = (rows[0] as Tensor).graph;
-    return insideGraph(body as Graph, () => {
+    return insideGraph(body, () => {
       const bindings = new Map(columns.map((column, index) => [column, (rows[index] as Tensor).unsqueeze([0])]));
-      const [single] = instantiate([losses], bindings, body as Graph) as [Tensor];
+      const [single] = instantiate([losses], bindings, body) as [Tensor];
       return { state: [], outputs: gradients(single, wrt) };
     });
   });

@@ -1,11 +1,7 @@
 import { UpdraftError, type UpdraftErrorOptions } from '@updraft/graph';
 
 /** A pipeline was composed or driven in a way that cannot work. */
-export class CoreError extends UpdraftError {
-  constructor(code: string, message: string, options?: UpdraftErrorOptions) {
-    super(code, message, options);
-  }
-}
+export class CoreError extends UpdraftError {}
 
 /** The loss (or another watched value) became NaN or infinite. */
 export class NonFiniteError extends UpdraftError {

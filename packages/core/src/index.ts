@@ -11,4 +11,5 @@ export * from './options/index.js';
 export * from './plugins/index.js';
 export * from './program/index.js';
 export * from './random/index.js';
+export * from './ratio.js';
 export * from './tree.js';

@@ -3,10 +3,11 @@ import { isInteger, toNumbers, type DataType, type TensorData } from './data-typ
 import { dimEquals, dimText, isStatic, symbol, type Dim } from './dimension.js';
 import { UpdraftError, type UpdraftErrorOptions } from './errors.js';
 import { expressionText } from './expression.js';
-import { currentGraph, currentLabel, Graph } from './graph.js';
+import type { Graph } from './graph.js';
+import { currentGraph, currentLabel } from './graph.js';
 import { Node } from './node.js';
 import type { InferenceContext, OperatorSchema, TensorType } from './schema.js';
-import { broadcastShapes, ShapeError, shapeText, type Shape } from './shape.js';
+import { broadcastShapes, ShapeError, type Shape } from './shape.js';
 import { Tensor } from './tensor.js';
 
 /** An operator was given inputs, attributes or element types that its schema does not allow. */
@@ -128,8 +129,8 @@ function checkAttributes(schema: OperatorSchema, attributes: ReadonlyMap<string,
     }
     if (attribute.kind !== declared.kind)
       throw new OperatorError(`${where}: attribute "${name}" is of kind ${attribute.kind}, not ${declared.kind}.`);
-    if (declared.values !== undefined && !declared.values.includes(String(attribute.value)))
-      throw new OperatorError(`${where}: attribute "${name}" is "${String(attribute.value)}".`, {
+    if (declared.values !== undefined && !declared.values.includes(String(attribute.value as string | number)))
+      throw new OperatorError(`${where}: attribute "${name}" is "${String(attribute.value as string | number)}".`, {
         hint: `Allowed are ${declared.values.join(', ')}.`,
       });
   }
@@ -175,7 +176,7 @@ class Inference implements InferenceContext {
     return isStatic(left) ? left : right;
   }
   unknownDim(hint: string): Dim {
-    return symbol(this.node.graph.root.uniqueName(`${hint}`));
+    return symbol(this.node.graph.root.uniqueName(hint));
   }
   elements(index: number): readonly Dim[] | undefined {
     const input = this.inputs[index];
@@ -188,7 +189,7 @@ class Inference implements InferenceContext {
         `${what} must be known when the graph is built`,
         'Give it as a constant, or fold the shape arithmetic that computes it.',
       );
-    return elements as readonly number[];
+    return elements;
   }
 }
 

@@ -117,7 +117,7 @@ export class Copier {
     const { root } = this.target;
     if (this.options.dataTypes !== undefined || this.options.keepNames) return this.constant(root, value, data);
     let known2 = imported.get(root);
-    if (known2 === undefined) imported.set(root, (known2 = new Map()));
+    if (known2 === undefined) imported.set(root, (known2 = new Map<Tensor, Tensor>()));
     const before = known2.get(value);
     if (before !== undefined && root.constants.get(before) === data) {
       this.link(value, before);

@@ -4,7 +4,7 @@ import type { Dim } from './dimension.js';
 import { UpdraftError } from './errors.js';
 import { Graph } from './graph.js';
 import { dependenciesOf, reachableNodes } from './reachability.js';
-import { shapeText, substituteShape } from './shape.js';
+import { shapeText } from './shape.js';
 import type { Tensor } from './tensor.js';
 
 /**
@@ -46,7 +46,9 @@ export function inlineGraph(
 ): Tensor[] {
   const bindings = new Map<Tensor, Tensor>();
   const given = (input: Tensor, index: number): Tensor | undefined =>
-    inputs instanceof Map ? inputs.get(input.name) : (inputs as readonly Tensor[])[index];
+    Array.isArray(inputs)
+      ? (inputs as readonly Tensor[])[index]
+      : (inputs as ReadonlyMap<string, Tensor>).get(input.name);
   graph.inputs.forEach((input, index) => {
     const value = given(input, index);
     if (value === undefined) {

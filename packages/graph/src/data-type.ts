@@ -55,11 +55,7 @@ interface DataTypeFacts {
   readonly signed: boolean;
 }
 
-const facts = (
-  code: number,
-  bits: number,
-  kind: 'float' | 'signed' | 'unsigned' | 'other',
-): DataTypeFacts => ({
+const facts = (code: number, bits: number, kind: 'float' | 'signed' | 'unsigned' | 'other'): DataTypeFacts => ({
   code,
   bits,
   float: kind === 'float',
@@ -137,9 +133,7 @@ export function emptyTensor<T extends DataType>(dataType: T, dims: readonly numb
   const data: unknown =
     dataType === 'string'
       ? new Array<string>(count).fill('')
-      : new ARRAYS[dataType as Exclude<DataType, 'string'>](
-          DATA_TYPES[dataType].bits === 4 ? Math.ceil(count / 2) : count,
-        );
+      : new ARRAYS[dataType as Exclude<DataType, 'string'>](DATA_TYPES[dataType].bits === 4 ? Math.ceil(count / 2) : count);
   return { dataType, dims: [...dims], data: data as DataTypeStorage[T] };
 }
 
@@ -160,8 +154,7 @@ function nestedShape(values: NestedNumbers): number[] {
   return [values.length, ...inner];
 }
 
-const flatten = (values: NestedNumbers): number[] =>
-  typeof values === 'number' ? [values] : values.flatMap(flatten);
+const flatten = (values: NestedNumbers): number[] => (typeof values === 'number' ? [values] : values.flatMap(flatten));
 
 /**
  * A host tensor from a literal: `tensor([[1, 2], [3, 4]])`, `tensor([1, 2], 'int64')`, or from flat data with dims.

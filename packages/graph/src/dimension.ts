@@ -123,7 +123,9 @@ export function dimFloorDivide(a: Dim, b: Dim): Dim {
       const rest = dimSubtract(a, dimMultiply(wholePart, b));
       return dimAdd(
         wholePart,
-        typeof rest === 'number' ? Math.floor(rest / b) : atomOf({ kind: 'floorDivide', key: `floor((${rest.text})/${b})`, left: rest, right: b }),
+        typeof rest === 'number'
+          ? Math.floor(rest / b)
+          : atomOf({ kind: 'floorDivide', key: `floor((${rest.text})/${b})`, left: rest, right: b }),
       );
     }
   }

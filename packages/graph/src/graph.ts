@@ -2,7 +2,7 @@ import { dimEquals, symbol, type Dim } from './dimension.js';
 import { elementCount, readElement, tensor as literal, type DataType, type TensorData } from './data-type.js';
 import { UpdraftError } from './errors.js';
 import type { Node } from './node.js';
-import { isStaticShape, shapeText, type DimAssumption, type Shape } from './shape.js';
+import { isStaticShape, shapeText, type DimAssumption } from './shape.js';
 import { Tensor } from './tensor.js';
 
 /** Most elements of an integer constant whose contents take part in shape inference. */

@@ -19,11 +19,21 @@ import { z } from 'zod';
 const adafactorOptions = z.object({
   learningRate: scalar({ min: 0 }).default(1e-2).describe('Step size η.'),
   decayRate: z.number().min(0).default(0.8).describe('Second moments decay with 1 − t^(−decayRate).'),
-  clippingThreshold: z.number().positive().nullable().default(1).describe('Updates with a larger root mean square are scaled down to it.'),
+  clippingThreshold: z
+    .number()
+    .positive()
+    .nullable()
+    .default(1)
+    .describe('Updates with a larger root mean square are scaled down to it.'),
   epsilon: z.number().min(0).default(1e-30).describe('Added to squared gradients.'),
   scaleByParameter: z.boolean().default(true).describe('Multiply by the root mean square of the parameter.'),
   minimumScale: z.number().min(0).default(1e-3).describe('Smallest such root mean square.'),
-  minimumFactoredSize: z.number().int().min(1).default(128).describe('Factor the second moment when the two largest axes are at least this long.'),
+  minimumFactoredSize: z
+    .number()
+    .int()
+    .min(1)
+    .default(128)
+    .describe('Factor the second moment when the two largest axes are at least this long.'),
   weightDecay: z.number().min(0).default(0).describe('Fraction of the parameter subtracted every step.'),
 });
 
@@ -75,7 +85,8 @@ export class Adafactor implements UpdateRule<AdafactorState> {
   }
 
   update(context: UpdateContext<AdafactorState>): Update<AdafactorState> {
-    const { learningRate, decayRate, clippingThreshold, epsilon, scaleByParameter, minimumScale, weightDecay } = this.options;
+    const { learningRate, decayRate, clippingThreshold, epsilon, scaleByParameter, minimumScale, weightDecay } =
+      this.options;
     const rate = context.scalar('learningRate', learningRate);
     const decay = context.scalar('adafactor/decay', (step) => 1 - step ** -decayRate);
     const fresh = context.scalar('adafactor/fresh', (step) => step ** -decayRate);

@@ -25,7 +25,10 @@ const adamOptions = z.object({
 const adamwOptions = adamOptions.extend({
   weightDecay: z.number().min(0).default(0.01).describe('Decoupled weight decay λ, multiplied by the learning rate.'),
   decay: z
-    .custom<(spec: ParameterSpec) => boolean>((value) => typeof value === 'function', 'expected a function of a parameter spec')
+    .custom<(spec: ParameterSpec) => boolean>(
+      (value) => typeof value === 'function',
+      'expected a function of a parameter spec',
+    )
     .default(() => () => true)
     .describe('Which parameters decay; default: all.'),
 });

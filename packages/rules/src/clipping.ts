@@ -19,11 +19,17 @@ export const clipByValue = (limit: number): UpdateRule =>
 
 /** Scale each gradient down to an L2 norm of at most `limit`. */
 export const clipByNorm = (limit: number): UpdateRule =>
-  gradientTransformation((grads) => mapValues(grads, (gradient) => gradient.mul(shrinkTo(limit, sqrt(squaredNorm(gradient))))));
+  gradientTransformation((grads) =>
+    mapValues(grads, (gradient) => gradient.mul(shrinkTo(limit, sqrt(squaredNorm(gradient))))),
+  );
 
 /** L2 norm of all gradients together. */
 export const globalNorm = (grads: NamedValues<Tensor>): Tensor =>
-  sqrt(Object.values(grads).map(squaredNorm).reduce((a, b) => a.add(b)));
+  sqrt(
+    Object.values(grads)
+      .map(squaredNorm)
+      .reduce((a, b) => a.add(b)),
+  );
 
 /** Scale all gradients together down to a global L2 norm of at most `limit` (Pascanu et al. 2013). */
 export const clipByGlobalNorm = (limit: number): UpdateRule =>

@@ -18,7 +18,7 @@ import type { Tensor } from '@updraft/graph';
 import { DerivedContext, initContextFor, pick } from './derived-context.js';
 
 type Symbolic = SymbolicState<StateSpecs>;
-const childState = (state: Symbolic, name: string): Symbolic => ((state as Record<string, Symbolic>)[name] ?? {}) as Symbolic;
+const childState = (state: Symbolic, name: string): Symbolic => (state as Record<string, Symbolic>)[name] ?? {};
 const PHASE_SEPARATOR = '+';
 
 /** Phases of several rules as one name; rules without phases add nothing. */
@@ -125,9 +125,13 @@ export function partition({ rules, assign }: PartitionOptions): UpdateRule {
       Object.entries(specs).filter(([, spec]) => {
         const name = assign(spec);
         if (name !== undefined && rules[name] === undefined)
-          throw new CoreError('update-rule', `partition() assigns "${spec.name}" to the rule "${name}", which is not given.`, {
-            hint: `Given are: ${Object.keys(rules).join(', ')}.`,
-          });
+          throw new CoreError(
+            'update-rule',
+            `partition() assigns "${spec.name}" to the rule "${name}", which is not given.`,
+            {
+              hint: `Given are: ${Object.keys(rules).join(', ')}.`,
+            },
+          );
         return name === group;
       }),
     );
@@ -169,7 +173,9 @@ export const mask = (rule: UpdateRule, applies: (spec: ParameterSpec) => boolean
 
 /** Keep the parameters whose names match (`*` stands for anything) as they are; no gradients are built for them. */
 export const freeze = (rule: UpdateRule, ...patterns: readonly string[]): UpdateRule => {
-  const matchers = patterns.map((pattern) => new RegExp(`^${pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*')}$`));
+  const matchers = patterns.map(
+    (pattern) => new RegExp(`^${pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*')}$`),
+  );
   return mask(rule, (spec) => !matchers.some((matcher) => matcher.test(spec.name)));
 };
 
@@ -177,8 +183,12 @@ export const freeze = (rule: UpdateRule, ...patterns: readonly string[]): Update
  * Average the gradients of `steps` batches before each step of the rule: the same as one batch that many times larger
  * when the loss is a mean over equally large batches. The rule inside counts its own steps.
  */
-export function accumulate(rule: UpdateRule, steps: number): UpdateRule<{ sum: Record<string, StateSpec>; inner: StateSpecs }> {
-  if (!Number.isInteger(steps) || steps < 1) throw new CoreError('options', `accumulate(): steps is ${steps}.`, { hint: 'Give a positive integer.' });
+export function accumulate(
+  rule: UpdateRule,
+  steps: number,
+): UpdateRule<{ sum: Record<string, StateSpec>; inner: StateSpecs }> {
+  if (!Number.isInteger(steps) || steps < 1)
+    throw new CoreError('options', `accumulate(): steps is ${steps}.`, { hint: 'Give a positive integer.' });
   const innerStep = (step: number): number => Math.ceil(step / steps);
   const gathering = (step: number): boolean => step % steps !== 0;
   return {
@@ -215,7 +225,10 @@ export function averageParameters(
   decay: number | 'polyak' = 0.999,
 ): UpdateRule<{ average: Record<string, StateSpec>; inner: StateSpecs }> {
   return {
-    init: (context) => ({ average: mapValues(context.params, (spec) => context.copyOf(spec)), inner: rule.init(context) }),
+    init: (context) => ({
+      average: mapValues(context.params, (spec) => context.copyOf(spec)),
+      inner: rule.init(context),
+    }),
     ...(rule.phase === undefined ? {} : { phase: (step: number) => rule.phase?.(step) ?? 'step' }),
     needsHost: (step) => rule.needsHost?.(step) === true,
     host: async (context) => rule.host?.(hostContextFor(context, 'inner')),

@@ -94,13 +94,16 @@ export class DerivedContext<S extends StateSpecs> implements UpdateContext<S> {
 
 /** The entries of `values` whose names `like` has. */
 export const pick = <T>(values: NamedValues<T>, like: NamedValues<unknown>): Record<string, T> =>
-  Object.fromEntries(Object.keys(like).flatMap((name) => (values[name] === undefined ? [] : [[name, values[name] as T]])));
+  Object.fromEntries(
+    Object.keys(like).flatMap((name) => (values[name] === undefined ? [] : [[name, values[name] as T]])),
+  );
 
 /** An init context over some of the parameters. */
 export const initContextFor = (outer: InitContext, params: NamedValues<ParameterSpec>): InitContext => ({
   params,
   like: (spec, initial) => outer.like(spec, initial),
-  likeParams: (initial) => Object.fromEntries(Object.entries(params).map(([name, spec]) => [name, outer.like(spec, initial)])),
+  likeParams: (initial) =>
+    Object.fromEntries(Object.entries(params).map(([name, spec]) => [name, outer.like(spec, initial)])),
   state: (shape, options) => outer.state(shape, options),
   copyOf: (spec) => outer.copyOf(spec),
 });

@@ -72,9 +72,13 @@ export class Muon implements UpdateRule<MuonState> {
   init(context: InitContext): MuonState {
     for (const spec of Object.values(context.params))
       if (spec.shape.length < 2)
-        throw new CoreError('update-rule', `Muon updates matrices; "${spec.name}" has shape [${spec.shape.join(', ')}].`, {
-          hint: 'Give vectors and scalars to another rule with partition().',
-        });
+        throw new CoreError(
+          'update-rule',
+          `Muon updates matrices; "${spec.name}" has shape [${spec.shape.join(', ')}].`,
+          {
+            hint: 'Give vectors and scalars to another rule with partition().',
+          },
+        );
     return { momentum: context.likeParams() };
   }
 

@@ -19,7 +19,10 @@ const rmspropOptions = z.object({
   learningRate: scalar({ min: 0 }).default(1e-3).describe('Step size η.'),
   decay: z.number().min(0).lt(1).default(0.9).describe('Decay ρ of the mean of squared gradients.'),
   epsilon: z.number().min(0).default(1e-8).describe('ε, added to the root.'),
-  centered: z.boolean().default(false).describe('Divide by the standard deviation: subtract the squared mean gradient.'),
+  centered: z
+    .boolean()
+    .default(false)
+    .describe('Divide by the standard deviation: subtract the squared mean gradient.'),
   momentum: z.number().min(0).lt(1).default(0).describe('Decay of a velocity over the scaled gradients.'),
 });
 

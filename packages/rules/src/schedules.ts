@@ -7,22 +7,46 @@ const schedule = (at: (step: number) => number, describe: Facts): Schedule => ({
 export const constant = (value: number): Schedule => schedule(() => value, { type: 'constant', value });
 
 /** From `from` at step 1 to `to` at step `steps`, on a line; `to` afterwards. */
-export const linear = ({ from, to, steps }: { readonly from: number; readonly to: number; readonly steps: number }): Schedule =>
-  schedule((step) => (step >= steps ? to : from + ((to - from) * (step - 1)) / Math.max(1, steps - 1)), { type: 'linear', from, to, steps });
+export const linear = ({
+  from,
+  to,
+  steps,
+}: {
+  readonly from: number;
+  readonly to: number;
+  readonly steps: number;
+}): Schedule =>
+  schedule((step) => (step >= steps ? to : from + ((to - from) * (step - 1)) / Math.max(1, steps - 1)), {
+    type: 'linear',
+    from,
+    to,
+    steps,
+  });
 
 /** Half a cosine from `from` at step 1 to `to` at step `steps` (Loshchilov and Hutter 2017); `to` afterwards. */
-export const cosine = ({ from, to = 0, steps }: { readonly from: number; readonly to?: number; readonly steps: number }): Schedule =>
-  schedule(
-    (step) => to + ((from - to) * (1 + Math.cos((Math.PI * Math.min(step - 1, steps)) / steps))) / 2,
-    { type: 'cosine', from, to, steps },
-  );
+export const cosine = ({
+  from,
+  to = 0,
+  steps,
+}: {
+  readonly from: number;
+  readonly to?: number;
+  readonly steps: number;
+}): Schedule =>
+  schedule((step) => to + ((from - to) * (1 + Math.cos((Math.PI * Math.min(step - 1, steps)) / steps))) / 2, {
+    type: 'cosine',
+    from,
+    to,
+    steps,
+  });
 
 /** A line from 0 to the first value of `after` during `steps` steps, then `after` from its own step 1. */
 export const warmUp = (steps: number, after: ScalarValue): Schedule =>
-  schedule(
-    (step) => (step <= steps ? (scalarAt(after, 1) * step) / steps : scalarAt(after, step - steps)),
-    { type: 'warm-up', steps, ...(typeof after === 'number' ? { to: after } : {}) },
-  );
+  schedule((step) => (step <= steps ? (scalarAt(after, 1) * step) / steps : scalarAt(after, step - steps)), {
+    type: 'warm-up',
+    steps,
+    ...(typeof after === 'number' ? { to: after } : {}),
+  });
 
 /** Up from peak/initialFactor to the peak, then down to peak/finalFactor, on cosines (Smith and Topin 2019). */
 export const oneCycle = ({
@@ -43,7 +67,8 @@ export const oneCycle = ({
   const between = (from: number, to: number, fraction: number): number =>
     to + ((from - to) * (1 + Math.cos(Math.PI * Math.min(1, Math.max(0, fraction))))) / 2;
   return schedule(
-    (step) => (step <= up ? between(first, peak, (step - 1) / up) : between(peak, last, (step - up) / Math.max(1, steps - up))),
+    (step) =>
+      step <= up ? between(first, peak, (step - 1) / up) : between(peak, last, (step - up) / Math.max(1, steps - up)),
     { type: 'one-cycle', peak, steps, warmUpFraction, initialFactor, finalFactor },
   );
 };

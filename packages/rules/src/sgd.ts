@@ -65,4 +65,5 @@ export const sgd = pluginFactory(Sgd, sgdOptions);
 /** {@link sgd} with momentum 0.9. */
 export const momentum = (given: z.input<typeof sgdOptions> = {}): Sgd => sgd({ momentum: 0.9, ...given });
 /** {@link sgd} with Nesterov momentum 0.9. */
-export const nesterov = (given: z.input<typeof sgdOptions> = {}): Sgd => sgd({ momentum: 0.9, nesterov: true, ...given });
+export const nesterov = (given: z.input<typeof sgdOptions> = {}): Sgd =>
+  sgd({ momentum: 0.9, nesterov: true, ...given });

@@ -62,13 +62,18 @@ function linearPipeline(names: readonly string[]): { model: ReturnType<typeof de
     inputs: {},
     build: (scope) =>
       Object.fromEntries(
-        names.map((name) => [name, scope.parameter(name, golden.shapes[name] as readonly number[], { initialize: () => new Float32Array(0) })]),
+        names.map((name) => [
+          name,
+          scope.parameter(name, golden.shapes[name] as readonly number[], { initialize: () => new Float32Array(0) }),
+        ]),
       ),
   });
   const reward: Reward = {
     objective: ({ batch, forward }) => {
       const params = forward();
-      return { loss: names.map((name) => (params[name] as Tensor).mul(batch[name] as Tensor).sum()).reduce((a, b) => a.add(b)) };
+      return {
+        loss: names.map((name) => (params[name] as Tensor).mul(batch[name] as Tensor).sum()).reduce((a, b) => a.add(b)),
+      };
     },
   };
   return { model, reward };
@@ -77,10 +82,15 @@ function linearPipeline(names: readonly string[]): { model: ReturnType<typeof de
 function gradientSampler(names: readonly string[]): Sampler {
   let position = 0;
   return {
-    columns: Object.fromEntries(names.map((name) => [name, { dataType: 'float32', shape: golden.shapes[name] as readonly number[] }])),
+    columns: Object.fromEntries(
+      names.map((name) => [name, { dataType: 'float32', shape: golden.shapes[name] as readonly number[] }]),
+    ),
     draw: () => {
       const grads = golden.grads[position++ % golden.grads.length] as Record<string, readonly number[]>;
-      return { columns: Object.fromEntries(names.map((name) => [name, tensorOf(name, grads[name] as readonly number[])])), size: 1 };
+      return {
+        columns: Object.fromEntries(names.map((name) => [name, tensorOf(name, grads[name] as readonly number[])])),
+        size: 1,
+      };
     },
     state: () => position,
     restore: (state) => {
@@ -95,7 +105,11 @@ beforeAll(async () => {
 });
 afterAll(() => backend.dispose());
 
-function run(updateRule: UpdateRule, steps: number, names: readonly string[] = Object.keys(golden.shapes)): Promise<TrainResult> {
+function run(
+  updateRule: UpdateRule,
+  steps: number,
+  names: readonly string[] = Object.keys(golden.shapes),
+): Promise<TrainResult> {
   return train({
     ...linearPipeline(names),
     sampler: gradientSampler(names),
@@ -116,27 +130,38 @@ function expectClose(actual: TensorData | undefined, expected: readonly number[]
 }
 
 describe('rules follow independent implementations for five steps', () => {
-  test.each(golden.cases.map((one) => [`${one.rule} ${JSON.stringify(one.options)} (${one.origin})`, one] as const))('%s', async (_, one) => {
-    const make = RULES[one.rule] as (options: Record<string, number>) => UpdateRule;
-    for (let step = 1; step <= 5; step++) {
-      const { params } = await run(make({ ...one.options }), step, one.names);
-      // Muon multiplies matrices in float32, five times in a row.
-      for (const name of one.names)
-        expectClose(params[name], one.trajectory[step - 1]?.[name] as readonly number[], one.rule === 'muon' ? 1e-4 : 2e-6);
-    }
-  });
+  test.each(golden.cases.map((one) => [`${one.rule} ${JSON.stringify(one.options)} (${one.origin})`, one] as const))(
+    '%s',
+    async (_, one) => {
+      const make = RULES[one.rule] as (options: Record<string, number>) => UpdateRule;
+      for (let step = 1; step <= 5; step++) {
+        const { params } = await run(make({ ...one.options }), step, one.names);
+        // Muon multiplies matrices in float32, five times in a row.
+        for (const name of one.names)
+          expectClose(
+            params[name],
+            one.trajectory[step - 1]?.[name] as readonly number[],
+            one.rule === 'muon' ? 1e-4 : 2e-6,
+          );
+      }
+    },
+  );
 });
 
 describe('composition', () => {
   test('decoupled weight decay after Adam is AdamW', async () => {
     const composed = await run(chain(adam({ learningRate: 0.02 }), decoupledWeightDecay(0.1, 0.02)), 5);
     const whole = await run(adamw({ learningRate: 0.02, weightDecay: 0.1 }), 5);
-    for (const [name, value] of Object.entries(whole.params)) expectClose(composed.params[name], Array.from(value.data as Float32Array), 1e-6);
+    for (const [name, value] of Object.entries(whole.params))
+      expectClose(composed.params[name], Array.from(value.data as Float32Array), 1e-6);
   });
 
   test('partition gives every parameter to its rule', async () => {
     const mixed = await run(
-      partition({ rules: { matrices: adam({ learningRate: 0.1 }), rest: sgd({ learningRate: 0.5 }) }, assign: ({ shape }) => (shape.length > 1 ? 'matrices' : 'rest') }),
+      partition({
+        rules: { matrices: adam({ learningRate: 0.1 }), rest: sgd({ learningRate: 0.5 }) },
+        assign: ({ shape }) => (shape.length > 1 ? 'matrices' : 'rest'),
+      }),
       4,
     );
     const adamOnly = await run(adam({ learningRate: 0.1 }), 4);
@@ -154,7 +179,11 @@ describe('composition', () => {
   test('accumulation averages gradients: plain SGD over two batches moves by their mean', async () => {
     const { params } = await run(accumulate(sgd({ learningRate: 1 }), 2), 4);
     const start = golden.params['bias'] as readonly number[];
-    const expected = start.map((value, index) => value - golden.grads.slice(0, 4).reduce((sum, grads) => sum + (grads['bias'] as readonly number[])[index]! / 2, 0));
+    const expected = start.map(
+      (value, index) =>
+        value -
+        golden.grads.slice(0, 4).reduce((sum, grads) => sum + (grads['bias'] as readonly number[])[index]! / 2, 0),
+    );
     expectClose(params['bias'], expected, 1e-6);
   });
 
@@ -167,7 +196,9 @@ describe('composition', () => {
     );
     expectClose(state['average/bias'], expected, 1e-6);
     const polyak = await run(averageParameters(sgd({ learningRate: 0.1 }), 'polyak'), 3);
-    const mean = start.map((_, index) => trajectory.reduce((sum, { params }) => sum + (params['bias']?.data[index] as number), 0) / 3);
+    const mean = start.map(
+      (_, index) => trajectory.reduce((sum, { params }) => sum + (params['bias']?.data[index] as number), 0) / 3,
+    );
     expectClose(polyak.state['average/bias'], mean, 1e-6);
   });
 });
@@ -193,13 +224,19 @@ describe('schedules', () => {
     const warm = schedules.warmUp(4, 0.8);
     expect([warm.at(1), warm.at(4), warm.at(7)]).toEqual([expect.closeTo(0.2, 12), expect.closeTo(0.8, 12), 0.8]);
     const cycle = schedules.oneCycle({ peak: 1, steps: 100 });
-    expect([cycle.at(1), cycle.at(31), cycle.at(100)]).toEqual([expect.closeTo(0.04, 12), expect.closeTo(1, 2), expect.closeTo(1e-4, 12)]);
+    expect([cycle.at(1), cycle.at(31), cycle.at(100)]).toEqual([
+      expect.closeTo(0.04, 12),
+      expect.closeTo(1, 2),
+      expect.closeTo(1e-4, 12),
+    ]);
   });
 
   test('serialised forms come back', () => {
     const one = schedules.oneCycle({ peak: 0.3, steps: 50 });
     const again = schedules.scheduleFrom(one.describe?.() ?? {});
-    expect(Array.from({ length: 60 }, (_, step) => again.at(step + 1))).toEqual(Array.from({ length: 60 }, (_, step) => one.at(step + 1)));
+    expect(Array.from({ length: 60 }, (_, step) => again.at(step + 1))).toEqual(
+      Array.from({ length: 60 }, (_, step) => one.at(step + 1)),
+    );
     expect(() => schedules.scheduleFrom({ type: 'cosin' })).toThrow('There is no schedule');
   });
 

@@ -15,7 +15,10 @@ import type { DerivativeContext, DerivativeRule } from '../derivative.js';
 export function staticSpatial(context: DerivativeContext, x: Tensor): readonly number[] {
   const sizes = x.shape.slice(2);
   if (!sizes.every(isStatic))
-    return context.fail('its spatial sizes must be known when the graph is built', 'Bind the dimensions of the input to numbers.');
+    return context.fail(
+      'its spatial sizes must be known when the graph is built',
+      'Bind the dimensions of the input to numbers.',
+    );
   return sizes;
 }
 
@@ -25,10 +28,13 @@ export const staticPads = (context: DerivativeContext, window: SpatialWindow): r
 };
 
 const staticKernel = (context: DerivativeContext, window: SpatialWindow): readonly number[] =>
-  window.kernelShape.every(isStatic) ? window.kernelShape : context.fail('the size of its kernel must be known when the graph is built');
+  window.kernelShape.every(isStatic)
+    ? window.kernelShape
+    : context.fail('the size of its kernel must be known when the graph is built');
 
 /** [a, b, ...] → [b, a, ...] */
-const swapFirst = (x: Tensor): Tensor => x.transpose([1, 0, ...Array.from({ length: x.rank - 2 }, (_, axis) => axis + 2)]);
+const swapFirst = (x: Tensor): Tensor =>
+  x.transpose([1, 0, ...Array.from({ length: x.rank - 2 }, (_, axis) => axis + 2)]);
 
 interface Correlation {
   readonly strides: readonly number[];
@@ -56,11 +62,23 @@ function weightGradient(x: Tensor, gradient: Tensor, { strides, dilations, pads,
       .transpose([2, 1, 0, ...spatial])
       .reshape([each, -1, ...sizes]);
   }
-  const correlated = conv(image, swapFirst(gradient), undefined, { strides: dilations, dilations: strides, pads, group });
+  const correlated = conv(image, swapFirst(gradient), undefined, {
+    strides: dilations,
+    dilations: strides,
+    pads,
+    group,
+  });
   const axes = kernel.map((_, axis) => axis + 2);
   const exact = axes.every((axis, at) => correlated.shape[axis] === kernel[at]);
   // What a stride dropped at the end would show up as extra kernel positions.
-  const cut = exact ? correlated : slice(correlated, axes.map(() => 0), kernel, axes);
+  const cut = exact
+    ? correlated
+    : slice(
+        correlated,
+        axes.map(() => 0),
+        kernel,
+        axes,
+      );
   return swapFirst(cut);
 }
 
@@ -135,7 +153,12 @@ const transposedConvolution: DerivativeRule = {
       const axes = sizes.map((_, axis) => axis + 2);
       return axes.every((axis, index) => full.shape[axis] === sizes[index])
         ? full
-        : slice(full, axes.map(() => 0), sizes, axes);
+        : slice(
+            full,
+            axes.map(() => 0),
+            sizes,
+            axes,
+          );
     };
     return [
       context.needs(0) ? inputGradient() : undefined,

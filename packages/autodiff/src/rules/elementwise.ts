@@ -1,6 +1,34 @@
 import {
-  abs, add, and, cos, cosh, div, equal, erf, exp, greater, greaterOrEqual, less, lessOrEqual, mul, neg, not, or, sigmoid, sign,
-  sin, sinh, softplus, sqrt, square, sub, sumTo, tanh, where, zerosLike, type Tensor,
+  abs,
+  add,
+  and,
+  cos,
+  cosh,
+  div,
+  equal,
+  erf,
+  exp,
+  greater,
+  greaterOrEqual,
+  less,
+  lessOrEqual,
+  mul,
+  neg,
+  not,
+  or,
+  sigmoid,
+  sign,
+  sin,
+  sinh,
+  softplus,
+  sqrt,
+  square,
+  sub,
+  sumTo,
+  tanh,
+  where,
+  zerosLike,
+  type Tensor,
 } from '@updraft/graph';
 import { zeroDerivative, type DerivativeContext, type DerivativeRule } from '../derivative.js';
 
@@ -76,7 +104,11 @@ export const elementwiseRules: readonly DerivativeRule[] = [
     notes: 'derivative 0 at 0',
     backward: (context) => [only(greater(context.output(0), 0), context.gradient(0))],
   },
-  unary('LeakyRelu', ({ x, context }) => choose(greater(x, 0), 1, context.node.float('alpha'), x), 'derivative alpha at 0'),
+  unary(
+    'LeakyRelu',
+    ({ x, context }) => choose(greater(x, 0), 1, context.node.float('alpha'), x),
+    'derivative alpha at 0',
+  ),
   unary(
     'Elu',
     ({ x, y, context }) => {
@@ -185,7 +217,8 @@ export const elementwiseRules: readonly DerivativeRule[] = [
   {
     operator: 'Mod',
     order: 'any',
-    notes: 'with fmod = 1: derivative 1 with respect to the dividend, minus the truncated quotient with respect to the divisor',
+    notes:
+      'with fmod = 1: derivative 1 with respect to the dividend, minus the truncated quotient with respect to the divisor',
     backward(context) {
       const [a, b] = [context.input(0), context.input(1)];
       const gradient = context.gradient(0);
@@ -197,9 +230,36 @@ export const elementwiseRules: readonly DerivativeRule[] = [
   },
   ...['Floor', 'Ceil', 'Round', 'Sign'].map((operator) => zeroDerivative(operator, 'derivative 0 everywhere')),
   ...[
-    'And', 'Or', 'Xor', 'Not', 'Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual', 'IsNaN', 'IsInf', 'BitShift',
-    'BitwiseAnd', 'BitwiseOr', 'BitwiseXor', 'BitwiseNot', 'ArgMax', 'ArgMin', 'Shape', 'Size', 'NonZero', 'Range',
-    'ConstantOfShape', 'EyeLike', 'RandomNormalLike', 'RandomUniformLike', 'Bernoulli', 'Multinomial', 'Hardmax', 'Unique',
+    'And',
+    'Or',
+    'Xor',
+    'Not',
+    'Equal',
+    'Greater',
+    'GreaterOrEqual',
+    'Less',
+    'LessOrEqual',
+    'IsNaN',
+    'IsInf',
+    'BitShift',
+    'BitwiseAnd',
+    'BitwiseOr',
+    'BitwiseXor',
+    'BitwiseNot',
+    'ArgMax',
+    'ArgMin',
+    'Shape',
+    'Size',
+    'NonZero',
+    'Range',
+    'ConstantOfShape',
+    'EyeLike',
+    'RandomNormalLike',
+    'RandomUniformLike',
+    'Bernoulli',
+    'Multinomial',
+    'Hardmax',
+    'Unique',
   ].map((operator) => zeroDerivative(operator)),
 ];
 
@@ -215,8 +275,13 @@ function extreme(operator: 'Max' | 'Min'): DerivativeRule {
       const operands = context.node.inputs as readonly Tensor[];
       if (operands.length === 1) return [gradient];
       const hits = operands.map((operand) => equal(operand, y).cast(gradient.dataType));
-      const share = div(gradient, hits.reduce((sum, hit) => add(sum, hit)));
-      return operands.map((operand, index) => (context.needs(index) ? sumTo(mul(share, hits[index] as Tensor), operand) : undefined));
+      const share = div(
+        gradient,
+        hits.reduce((sum, hit) => add(sum, hit)),
+      );
+      return operands.map((operand, index) =>
+        context.needs(index) ? sumTo(mul(share, hits[index] as Tensor), operand) : undefined,
+      );
     },
   };
 }

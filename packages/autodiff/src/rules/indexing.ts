@@ -2,7 +2,6 @@ import {
   broadcastTo,
   div,
   equal,
-  gather,
   gatherElements,
   gatherND,
   mul,

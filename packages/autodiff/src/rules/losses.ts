@@ -28,7 +28,8 @@ function labelTerms(context: DerivativeContext, like: Tensor): LabelTerms {
   const classWeights = context.inputs[2];
   const ignoreIndex = node.attribute('ignore_index', 'int');
   const ones = zerosLike(given).cast(like.dataType).add(1);
-  const ignored = ignoreIndex === undefined ? undefined : equal(given, given.graph.constant(Number(ignoreIndex), given.dataType));
+  const ignored =
+    ignoreIndex === undefined ? undefined : equal(given, given.graph.constant(Number(ignoreIndex), given.dataType));
   const labels = ignored === undefined ? given : where(ignored, zerosLike(given), given);
   const weights = classWeights === undefined ? ones : classWeights.gather(labels, 0);
   return { labels, weights: ignored === undefined ? weights : where(ignored, zerosLike(weights), weights) };

@@ -84,9 +84,7 @@ const generalMatrixProduct: DerivativeRule = {
 };
 
 function biasGradient(gradient: Tensor, bias: Tensor): Tensor {
-  return bias.rank === 1 && bias.shape[0] !== 1
-    ? reduceSum(gradient, [0], { keepDims: false })
-    : sumTo(gradient, bias);
+  return bias.rank === 1 && bias.shape[0] !== 1 ? reduceSum(gradient, [0], { keepDims: false }) : sumTo(gradient, bias);
 }
 
 export const matrixRules: readonly DerivativeRule[] = [matrixProduct, generalMatrixProduct];

@@ -112,7 +112,10 @@ export const normalisationRules: readonly DerivativeRule[] = [
   }),
   byDecomposition('GroupNormalization', ({ node, input }) => {
     const x = input(0);
-    const normalised = reshape(standardised(grouped(x, node.int('num_groups')), [2], node.float('epsilon')), shapeOf(x));
+    const normalised = reshape(
+      standardised(grouped(x, node.int('num_groups')), [2], node.float('epsilon')),
+      shapeOf(x),
+    );
     return [add(mul(normalised, perChannel(input(1), x)), perChannel(input(2), x))];
   }),
   byDecomposition('MeanVarianceNormalization', ({ node, input }) => {

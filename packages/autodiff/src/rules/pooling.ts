@@ -120,7 +120,10 @@ const averagePooling: DerivativeRule = {
         return;
       }
       const dims = gradient.shape.map((_, at) => (at === axis + 2 ? counts.length : 1));
-      shares = div(shares, x.graph.constant({ dataType: 'float32', dims, data: Float32Array.from(counts) }).cast(x.dataType));
+      shares = div(
+        shares,
+        x.graph.constant({ dataType: 'float32', dims, data: Float32Array.from(counts) }).cast(x.dataType),
+      );
     });
     return [spreadWindows(context, shares, window)];
   },
@@ -137,7 +140,8 @@ const maxPooling: DerivativeRule = {
     const { node } = context;
     const x = context.input(0);
     const gradient = context.gradient(0);
-    if (node.int('storage_order') !== 0) context.fail('column-major indices have no derivative', 'Use storage order "row".');
+    if (node.int('storage_order') !== 0)
+      context.fail('column-major indices have no derivative', 'Use storage order "row".');
     const indices = context.outputs[1] ?? withIndices(context);
     const zeros = zerosLike(flat(x));
     // Overlapping windows may share a maximum.

@@ -1,6 +1,21 @@
 import {
-  broadcastTo, cumSum, div, equal, exp, mul, reduceProd, reduceSum, reshape, shapeOf, sign, sizeOf,
-  sub, where, zerosLike, greater, type Tensor,
+  broadcastTo,
+  cumSum,
+  div,
+  equal,
+  exp,
+  mul,
+  reduceProd,
+  reduceSum,
+  reshape,
+  shapeOf,
+  sign,
+  sizeOf,
+  sub,
+  where,
+  zerosLike,
+  greater,
+  type Tensor,
 } from '@updraft/graph';
 import type { DerivativeContext, DerivativeRule } from '../derivative.js';
 
@@ -9,7 +24,8 @@ function reducedAxes(context: DerivativeContext): readonly number[] | undefined 
   const { node } = context;
   const { rank } = context.input(0);
   const axes = node.inputs[1];
-  const known = axes === undefined ? [] : (axes.elements ?? context.fail('its axes are not known when the graph is built'));
+  const known =
+    axes === undefined ? [] : (axes.elements ?? context.fail('its axes are not known when the graph is built'));
   if (known.length === 0)
     return node.int('noop_with_empty_axes') === 1 ? undefined : Array.from({ length: rank }, (_, axis) => axis);
   return known.map((axis) => (Number(axis) < 0 ? Number(axis) + rank : Number(axis)));
@@ -55,7 +71,17 @@ const reduction = (
 });
 
 /** Ties share the gradient equally. */
-const extreme = ({ gradient, x, y, axes }: { gradient: Tensor; x: Tensor; y: Tensor; axes: readonly number[] }): Tensor => {
+const extreme = ({
+  gradient,
+  x,
+  y,
+  axes,
+}: {
+  gradient: Tensor;
+  x: Tensor;
+  y: Tensor;
+  axes: readonly number[];
+}): Tensor => {
   const hits = equal(x, y).cast(x.dataType);
   const count = axes.length === 0 ? hits : reduceSum(hits, axes, { keepDims: true });
   return mul(hits, div(gradient, count));
@@ -80,9 +106,7 @@ function otherFactors(x: Tensor, axes: readonly number[]): Tensor {
   const column = flat.unsqueeze([last + 1]);
   const data = new Float32Array(size * size);
   for (let index = 0; index < size; index++) data[index * size + index] = 1;
-  const diagonal = x.graph
-    .constant({ dataType: 'float32', dims: [size, size], data })
-    .cast('bool');
+  const diagonal = x.graph.constant({ dataType: 'float32', dims: [size, size], data }).cast('bool');
   // [.., element, factor]: every row holds all factors, the element's own one replaced by 1.
   const rows = where(diagonal, x.graph.constant(1, x.dataType), column.transpose(swapLast(column.rank)));
   const products = reduceProd(rows, [last + 1], { keepDims: false });

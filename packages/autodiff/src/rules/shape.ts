@@ -29,14 +29,17 @@ function known(context: DerivativeContext, index: number, what: string): readonl
   const elements = context.inputs[index]?.elements;
   if (elements === undefined || !elements.every(isStatic))
     return context.fail(`its ${what} must be known when the graph is built`, 'Give it as a constant.');
-  return elements as readonly number[];
+  return elements;
 }
 
 const staticSize = (context: DerivativeContext, x: Tensor, axis: number): number => {
   const size = x.shape[axis];
   return typeof size === 'number'
     ? size
-    : context.fail(`the size of axis ${axis} must be known when the graph is built`, 'Bind that dimension to a number.');
+    : context.fail(
+        `the size of axis ${axis} must be known when the graph is built`,
+        'Bind that dimension to a number.',
+      );
 };
 
 /** Positions of the input that a Slice reads along one axis, as start, step and count. */
@@ -85,7 +88,9 @@ function unslice(gradient: Tensor, runs: readonly Run[]): Tensor {
       const merged = spread.reshape(dims);
       const wanted = size - first;
       const fitted =
-        count * stride > wanted ? slice(merged, [0], [wanted], [axis]) : padAxis(merged, axis, 0, wanted - count * stride);
+        count * stride > wanted
+          ? slice(merged, [0], [wanted], [axis])
+          : padAxis(merged, axis, 0, wanted - count * stride);
       result = padAxis(fitted, axis, first, 0);
     }
   }
@@ -116,7 +121,10 @@ export const shapeRules: readonly DerivativeRule[] = [
       return [
         permutation === undefined
           ? transpose(gradient)
-          : transpose(gradient, permutation.map((_, axis) => permutation.indexOf(axis))),
+          : transpose(
+              gradient,
+              permutation.map((_, axis) => permutation.indexOf(axis)),
+            ),
       ];
     },
   },
@@ -150,7 +158,12 @@ export const shapeRules: readonly DerivativeRule[] = [
     operator: 'Split',
     order: 'any',
     backward(context) {
-      return [concat(context.outputs.map((_, index) => context.gradient(index)), context.node.int('axis'))];
+      return [
+        concat(
+          context.outputs.map((_, index) => context.gradient(index)),
+          context.node.int('axis'),
+        ),
+      ];
     },
   },
   {
@@ -188,7 +201,11 @@ export const shapeRules: readonly DerivativeRule[] = [
       if (node.string('mode') === 'DCR') return [spaceToDepth(context.gradient(0), block)];
       // CRD: [n, c·b·b, h, w] → [n, c, b, b, h, w] → [n, c, h, b, w, b]; undo that order.
       const x = context.input(0);
-      const [channels, height, width] = [1, 2, 3].map((axis) => staticSize(context, x, axis)) as [number, number, number];
+      const [channels, height, width] = [1, 2, 3].map((axis) => staticSize(context, x, axis)) as [
+        number,
+        number,
+        number,
+      ];
       const six = context.gradient(0).reshape([-1, channels / (block * block), height, block, width, block]);
       return [six.transpose([0, 1, 3, 5, 2, 4]).reshape([-1, channels, height, width])];
     },
@@ -235,7 +252,13 @@ function padBackward(context: DerivativeContext): (Tensor | undefined)[] {
 }
 
 /** Cut the padding off; negative pads were crops and come back as zeros. */
-function unpadConstant(context: DerivativeContext, gradient: Tensor, axis: number, before: number, after: number): Tensor {
+function unpadConstant(
+  context: DerivativeContext,
+  gradient: Tensor,
+  axis: number,
+  before: number,
+  after: number,
+): Tensor {
   const crop = before > 0 || after > 0;
   const end = after > 0 ? -after : Number.MAX_SAFE_INTEGER;
   const cut = crop ? slice(gradient, [Math.max(before, 0)], [end], [axis]) : gradient;

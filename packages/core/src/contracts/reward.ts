@@ -35,4 +35,3 @@ export interface Reward<Item = unknown> {
   /** Turn scores into training signal, on the host. */
   advantages?(scores: readonly number[], groups?: readonly number[]): readonly number[];
 }
-

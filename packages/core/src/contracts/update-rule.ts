@@ -27,7 +27,10 @@ export interface InitContext {
   /** One such state tensor for each parameter. */
   likeParams(initial?: number): Record<string, StateSpec>;
   /** Any other state tensor; float32 and zero by default. */
-  state(shape: readonly number[], options?: { initial?: number | TensorData; dataType?: StateSpec['dataType'] }): StateSpec;
+  state(
+    shape: readonly number[],
+    options?: { initial?: number | TensorData; dataType?: StateSpec['dataType'] },
+  ): StateSpec;
   /** State that starts as a copy of the parameter (averages, anchors, targets). */
   copyOf(spec: ParameterSpec): StateSpec;
 }

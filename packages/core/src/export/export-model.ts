@@ -18,7 +18,9 @@ class ConstantProvider implements ScopeProvider {
     if (known !== undefined) return known;
     const value = this.values[name];
     if (value === undefined)
-      throw new CoreError('export', `There is no value for "${name}".`, { hint: 'Give the params and variables of a training result.' });
+      throw new CoreError('export', `There is no value for "${name}".`, {
+        hint: 'Give the params and variables of a training result.',
+      });
     const made = this.graph.constant(value, value.dataType, name);
     this.#made.set(name, made);
     return made;
@@ -33,9 +35,13 @@ class ConstantProvider implements ScopeProvider {
     // Nothing changes in an inference model.
   }
   noise(name: string, _shape: unknown, _distribution: NoiseDistribution): Tensor {
-    throw new CoreError('export', `The model draws the noise "${name}" in inference form, which a plain ONNX model cannot.`, {
-      hint: 'Draw noise only where scope.training is true.',
-    });
+    throw new CoreError(
+      'export',
+      `The model draws the noise "${name}" in inference form, which a plain ONNX model cannot.`,
+      {
+        hint: 'Draw noise only where scope.training is true.',
+      },
+    );
   }
 }
 
@@ -52,7 +58,11 @@ export function inferenceGraph(model: Model, values: NamedValues<TensorData>): G
   const inputs = Object.fromEntries(
     Object.entries(model.inputs).map(([name, spec]) => [
       name,
-      graph.input(name, spec.dataType, spec.shape.map((dim) => (typeof dim === 'string' ? symbol(dim) : dim))),
+      graph.input(
+        name,
+        spec.dataType,
+        spec.shape.map((dim) => (typeof dim === 'string' ? symbol(dim) : dim)),
+      ),
     ]),
   );
   const outputs = model.build(new Scope(new ConstantProvider(graph, values), false), inputs);

@@ -20,10 +20,7 @@ export interface Model {
 export interface DefineModelOptions {
   readonly name: string;
   readonly inputs: Readonly<Record<string, InputSpec>>;
-  readonly build: (
-    scope: Scope,
-    inputs: Readonly<Record<string, Tensor>>,
-  ) => Tensor | Readonly<Record<string, Tensor>>;
+  readonly build: (scope: Scope, inputs: Readonly<Record<string, Tensor>>) => Tensor | Readonly<Record<string, Tensor>>;
 }
 
 /** Make a model from a build function; a single tensor becomes the output `output`. */
@@ -33,8 +30,7 @@ export function defineModel(options: DefineModelOptions): Model {
     inputs: options.inputs,
     build(scope, inputs) {
       const built = options.build(scope, inputs);
-      return 'graph' in built && 'shape' in built ? { output: built as Tensor } : (built as Record<string, Tensor>);
+      return 'graph' in built && 'shape' in built ? { output: built as Tensor } : built;
     },
   };
 }
-

@@ -18,13 +18,19 @@ export function modelInputs(model: Model, batch: NamedValues<Tensor>): Record<st
   return mapValues(model.inputs, (spec, name) => {
     const column = batch[name];
     if (column === undefined)
-      throw new CoreError('pipeline', `The model "${model.name}" needs the input "${name}", which no batch column has.`, {
-        hint: `The sampler gives: ${Object.keys(batch).join(', ') || 'nothing'}. Name the column or the input alike.`,
-      });
+      throw new CoreError(
+        'pipeline',
+        `The model "${model.name}" needs the input "${name}", which no batch column has.`,
+        {
+          hint: `The sampler gives: ${Object.keys(batch).join(', ') || 'nothing'}. Name the column or the input alike.`,
+        },
+      );
     const fits =
       column.dataType === spec.dataType &&
       column.rank === spec.shape.length &&
-      column.shape.every((dim, axis) => typeof dim !== 'number' || typeof spec.shape[axis] !== 'number' || dim === spec.shape[axis]);
+      column.shape.every(
+        (dim, axis) => typeof dim !== 'number' || typeof spec.shape[axis] !== 'number' || dim === spec.shape[axis],
+      );
     if (!fits)
       throw new CoreError(
         'pipeline',

@@ -70,19 +70,17 @@ export function buildStepProgram(source: StepProgramSource): StepProgram {
     specs: source.specs.params,
     state,
     phase: source.phase,
-    objective: (params) =>
-      labelled('objective', () =>
-        buildObjective({ ...source, training: true }, tracer, params),
-      ),
+    objective: (params) => labelled('objective', () => buildObjective({ ...source, training: true }, tracer, params)),
     metric: addMetric,
   });
   const update = labelled('update', () => source.updateRule.update(context));
   const objective = context.objective;
   addMetric('loss', objective.loss);
   for (const [name, value] of Object.entries(objective.metrics ?? {})) addMetric(name, value);
-  if (source.monitored) labelled('monitor', () => {
-    addNorms(context, update.params ?? {}, addMetric);
-  });
+  if (source.monitored)
+    labelled('monitor', () => {
+      addNorms(context, update.params ?? {}, addMetric);
+    });
 
   const updates = new Map<string, string>();
   const replace = (input: Tensor, value: Tensor): void => {
@@ -92,11 +90,14 @@ export function buildStepProgram(source: StepProgramSource): StepProgram {
   for (const [name, value] of Object.entries(update.params ?? {})) {
     const traced = tracer.params.get(name);
     if (traced === undefined)
-      throw new CoreError('update-rule', `The update rule returned a parameter "${name}" that the model does not have.`);
+      throw new CoreError(
+        'update-rule',
+        `The update rule returned a parameter "${name}" that the model does not have.`,
+      );
     checkReplacement(traced.tensor, value, `parameter "${name}"`);
     replace(traced.tensor, value);
   }
-  for (const [path, value] of flattenTree<Tensor>((update.state ?? {}) as Tree<Tensor>, isTensor)) {
+  for (const [path, value] of flattenTree<Tensor>(update.state ?? {}, isTensor)) {
     const input = stateInputs.get(path);
     if (input === undefined)
       throw new CoreError('update-rule', `The update rule returned a state "${path}" that init did not declare.`, {
@@ -115,7 +116,10 @@ export function buildStepProgram(source: StepProgramSource): StepProgram {
   const publishAll = (values: Iterable<[string, Tensor]>, prefix: string): Map<string, string> =>
     new Map([...values].map(([name, value]) => [name, publish(graph, value, prefix + name)]));
   const metricNames = publishAll(metrics, PREFIX.metric);
-  const exampleNames = publishAll(source.perExample ? Object.entries(objective.perExample ?? {}) : [], PREFIX.perExample);
+  const exampleNames = publishAll(
+    source.perExample ? Object.entries(objective.perExample ?? {}) : [],
+    PREFIX.perExample,
+  );
   return {
     graph,
     phase: source.phase,
@@ -160,7 +164,8 @@ function addNorms(
   next: NamedValues<Tensor>,
   addMetric: (name: string, value: Tensor) => void,
 ): void {
-  const total = (parts: readonly Tensor[]): Tensor => sqrt(parts.map((part) => mul(part, part)).reduce((a, b) => add(a, b)));
+  const total = (parts: readonly Tensor[]): Tensor =>
+    sqrt(parts.map((part) => mul(part, part)).reduce((a, b) => add(a, b)));
   const gradientNorms: Tensor[] = [];
   const updateNorms: Tensor[] = [];
   for (const [name, param] of Object.entries(context.params)) {

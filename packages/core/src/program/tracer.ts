@@ -1,4 +1,5 @@
-import { Graph, symbol, type DataType, type Dim, type Tensor } from '@updraft/graph';
+import type { Graph } from '@updraft/graph';
+import { symbol, type DataType, type Dim, type Tensor } from '@updraft/graph';
 import { CoreError } from '../errors.js';
 import type { InputSpec } from '../module/module.js';
 import type { ParameterSpec, VariableSpec } from '../module/parameter.js';
@@ -103,11 +104,7 @@ export class Tracer implements ScopeProvider {
     }
     const tensor = this.graph.input(PREFIX.scalar + name, 'float32', []);
     const at =
-      typeof value === 'number'
-        ? () => value
-        : typeof value === 'function'
-          ? value
-          : (step: number) => value.at(step);
+      typeof value === 'number' ? () => value : typeof value === 'function' ? value : (step: number) => value.at(step);
     this.scalars.set(name, { name, tensor, at });
     this.#values.set(name, value);
     return tensor;
@@ -144,4 +141,3 @@ export class ReboundProvider implements ScopeProvider {
     return this.tracer.noise(name, shape, distribution, dataType);
   }
 }
-

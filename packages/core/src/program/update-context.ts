@@ -92,8 +92,15 @@ export class StepContext implements UpdateContext {
           hint: 'Let the objective of the reward return perExample: { loss } with a leading batch axis.',
         });
       const names = Object.keys(this.params);
-      const batch = [...this.#source.tracer.batch.values(), ...[...this.#source.tracer.noises.values()].map((noise) => noise.tensor)];
-      const results = perSampleGradients(losses, names.map((name) => this.params[name] as Tensor), { batch });
+      const batch = [
+        ...this.#source.tracer.batch.values(),
+        ...[...this.#source.tracer.noises.values()].map((noise) => noise.tensor),
+      ];
+      const results = perSampleGradients(
+        losses,
+        names.map((name) => this.params[name] as Tensor),
+        { batch },
+      );
       this.#perSample = Object.fromEntries(names.map((name, index) => [name, results[index] as Tensor]));
     }
     return this.#perSample;

@@ -23,7 +23,8 @@ const CHUNK_WORDS = 2048;
 const chunk = new Uint32Array(CHUNK_WORDS);
 const derived = new Uint32Array(4);
 
-const isWord = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0 && (value as number) < WORDS;
+const isWord = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) < WORDS;
 
 /**
  * A stream of random numbers: the same seed and names give the same bits in every JavaScript engine. Splitting by name
@@ -47,19 +48,23 @@ export class RandomStream {
    * @throws CoreError when it is not one.
    */
   static fromSeed(seed: number): RandomStream {
-    if (!Number.isSafeInteger(seed)) throw new CoreError('random', `The seed is ${seed}.`, { hint: 'Give a whole number below 2^53.' });
+    if (!Number.isSafeInteger(seed))
+      throw new CoreError('random', `The seed is ${seed}.`, { hint: 'Give a whole number below 2^53.' });
     const value = BigInt.asUintN(64, BigInt(seed));
     return new RandomStream([Number(value & 0xffffffffn), Number(value >> 32n)]).split('seed');
   }
 
   /** The stream that `state()` described. @throws CoreError for a state that cannot be one. */
   static fromState(state: RandomState): RandomStream {
-    const { key, counter, used = 4 } = (state ?? {}) as RandomState;
+    const { key, counter, used = 4 } = state ?? {};
     if (!Array.isArray(key) || key.length !== 2 || !key.every(isWord) || !Number.isSafeInteger(counter) || counter < 0)
       throw new CoreError('random', `${JSON.stringify(state)} is no state of a random stream.`);
     if (!Number.isInteger(used) || used < 1 || used > 4 || (used < 4 && counter === 0))
-      throw new CoreError('random', `The state of a random stream says that ${used} words of block ${counter} are used.`);
-    const stream = new RandomStream([key[0] as number, key[1] as number], counter);
+      throw new CoreError(
+        'random',
+        `The state of a random stream says that ${used} words of block ${counter} are used.`,
+      );
+    const stream = new RandomStream([key[0], key[1]], counter);
     if (used < 4) {
       stream.#counter -= 1;
       stream.#refill();
@@ -82,7 +87,9 @@ export class RandomStream {
   }
 
   state(): RandomState {
-    return this.#next === 4 ? { key: this.#key, counter: this.#counter } : { key: this.#key, counter: this.#counter, used: this.#next };
+    return this.#next === 4
+      ? { key: this.#key, counter: this.#counter }
+      : { key: this.#key, counter: this.#counter, used: this.#next };
   }
 
   #blocks(out: Uint32Array, count: number): void {
@@ -123,7 +130,9 @@ export class RandomStream {
    */
   integer(limit: number): number {
     if (!Number.isInteger(limit) || limit < 1 || limit > WORDS)
-      throw new CoreError('random', `A random integer below ${limit} was asked for.`, { hint: 'Give a whole number from 1 to 2^32.' });
+      throw new CoreError('random', `A random integer below ${limit} was asked for.`, {
+        hint: 'Give a whole number from 1 to 2^32.',
+      });
     const rest = WORDS % limit;
     let word = this.word();
     while (word >= WORDS - rest) word = this.word();
@@ -139,7 +148,8 @@ export class RandomStream {
   /** Standard normals. */
   fillNormal(target: Float32Array): void {
     this.#fill(target, (words, at, count) => {
-      for (let index = 0; index < count; index++) target[at + index] = normalQuantile(((words[index] as number) + 0.5) * UNIT);
+      for (let index = 0; index < count; index++)
+        target[at + index] = normalQuantile(((words[index] as number) + 0.5) * UNIT);
     });
   }
   /** Standard Gumbels. */
@@ -205,7 +215,10 @@ export class RandomStream {
     let last = -1;
     for (let index = 0; index < weights.length; index++) {
       const weight = weights[index] as number;
-      if (!(weight >= 0)) throw new CoreError('random', `The weight at index ${index} is ${weight}.`, { hint: 'Weights are numbers from 0.' });
+      if (!(weight >= 0))
+        throw new CoreError('random', `The weight at index ${index} is ${weight}.`, {
+          hint: 'Weights are numbers from 0.',
+        });
       if (weight > 0) last = index;
       total += weight;
     }
@@ -231,13 +244,19 @@ export class RandomStream {
     const possible: number[] = [];
     for (let index = 0; index < logWeights.length; index++) {
       const weight = logWeights[index] as number;
-      if (!(weight < Infinity)) throw new CoreError('random', `The log-weight at index ${index} is ${weight}.`, { hint: 'Log-weights are numbers below Infinity.' });
+      if (!(weight < Infinity))
+        throw new CoreError('random', `The log-weight at index ${index} is ${weight}.`, {
+          hint: 'Log-weights are numbers below Infinity.',
+        });
       // Every entry takes a draw, so that excluding one does not shift the others.
       keys.push(weight + this.gumbel());
       if (weight > -Infinity) possible.push(index);
     }
     if (!Number.isInteger(count) || count < 0 || count > possible.length)
-      throw new CoreError('random', `${count} of ${possible.length} possible indices were asked for without replacement.`);
+      throw new CoreError(
+        'random',
+        `${count} of ${possible.length} possible indices were asked for without replacement.`,
+      );
     return possible.sort((a, b) => (keys[b] as number) - (keys[a] as number) || a - b).slice(0, count);
   }
 }

@@ -7,7 +7,11 @@ import { naturalLogarithm, normalQuantile, philoxBlocks, RandomStream } from './
 describe('Philox4x32-10', () => {
   // Known-answer vectors of Random123 (kat_vectors).
   test.each([
-    [[0, 0, 0, 0], [0, 0], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]],
+    [
+      [0, 0, 0, 0],
+      [0, 0],
+      [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8],
+    ],
     [
       [0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff],
       [0xffffffff, 0xffffffff],
@@ -49,7 +53,8 @@ function normalCdf(x: number): number {
   const t = 1 / (1 + 0.2316419 * Math.abs(x));
   const tail =
     (Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI)) *
-    t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
+    t *
+    (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
   return x >= 0 ? 1 - tail : tail;
 }
 
@@ -87,7 +92,9 @@ describe('RandomStream', () => {
       fc.property(fc.nat(30), fc.nat(30), fc.integer(), (before, length, seed) => {
         const stream = RandomStream.fromSeed(seed);
         for (let index = 0; index < before; index++) stream.word();
-        const copy = RandomStream.fromState(JSON.parse(JSON.stringify(stream.state())) as ReturnType<RandomStream['state']>);
+        const copy = RandomStream.fromState(
+          JSON.parse(JSON.stringify(stream.state())) as ReturnType<RandomStream['state']>,
+        );
         const expected = Array.from({ length }, () => stream.word());
         expect(Array.from({ length }, () => copy.word())).toEqual(expected);
         expect(copy.split('x').word()).toBe(stream.split('x').word());
@@ -117,12 +124,31 @@ describe('RandomStream', () => {
       const stream = names.reduce((parent, name) => parent.split(name), RandomStream.fromSeed(seed));
       const copy = RandomStream.fromState(stream.state());
       expect(words.map(() => stream.word())).toEqual(words);
-      for (const normal of normals) expect(Math.abs(copy.normal() - normal)).toBeLessThan(3e-7 * Math.max(0.1, Math.abs(normal)));
+      for (const normal of normals)
+        expect(Math.abs(copy.normal() - normal)).toBeLessThan(3e-7 * Math.max(0.1, Math.abs(normal)));
     }
   });
 
   test('names that share a beginning, or differ in length or order only, give different streams', () => {
-    const names = ['', '\0', '\0\0', 'a', 'a\0', 'ab', 'ba', 'abcd', 'abcde', 'abcd\0', 'é', 'step', '1', '11', '111', '1111', '11111'];
+    const names = [
+      '',
+      '\0',
+      '\0\0',
+      'a',
+      'a\0',
+      'ab',
+      'ba',
+      'abcd',
+      'abcde',
+      'abcd\0',
+      'é',
+      'step',
+      '1',
+      '11',
+      '111',
+      '1111',
+      '11111',
+    ];
     const words = names.map((name) => RandomStream.fromSeed(0).split(name).word());
     expect(new Set(words).size).toBe(names.length);
     const steps = Array.from({ length: 20_000 }, (_, step) => RandomStream.fromSeed(0).split(String(step)));
@@ -144,7 +170,11 @@ describe('RandomStream', () => {
     ];
     for (let a = 0; a < sets.length; a++)
       for (let b = 0; b < a; b++) {
-        const correlation = (sets[a] as Float32Array).reduce((sum, value, index) => sum + value * ((sets[b] as Float32Array)[index] as number), 0) / 20_000;
+        const correlation =
+          (sets[a] as Float32Array).reduce(
+            (sum, value, index) => sum + value * ((sets[b] as Float32Array)[index] as number),
+            0,
+          ) / 20_000;
         expect(Math.abs(correlation)).toBeLessThan(5 / Math.sqrt(20_000));
       }
   });
@@ -153,11 +183,18 @@ describe('RandomStream', () => {
     fc.assert(
       fc.property(fc.double({ min: Number.MIN_VALUE, max: Number.MAX_VALUE, noNaN: true }), (x) => {
         const expected = Math.log(x);
-        expect(Math.abs(naturalLogarithm(x) - expected)).toBeLessThanOrEqual(4.5e-16 * Math.max(1e-3, Math.abs(expected)) + 4.5e-16 * Math.abs(expected));
+        expect(Math.abs(naturalLogarithm(x) - expected)).toBeLessThanOrEqual(
+          4.5e-16 * Math.max(1e-3, Math.abs(expected)) + 4.5e-16 * Math.abs(expected),
+        );
       }),
       { numRuns: 2000 },
     );
-    expect([naturalLogarithm(0), naturalLogarithm(-1), naturalLogarithm(Infinity), naturalLogarithm(1)]).toEqual([-Infinity, NaN, Infinity, 0]);
+    expect([naturalLogarithm(0), naturalLogarithm(-1), naturalLogarithm(Infinity), naturalLogarithm(1)]).toEqual([
+      -Infinity,
+      NaN,
+      Infinity,
+      0,
+    ]);
   });
 
   test('normals follow the normal distribution (Kolmogorov and Smirnov)', () => {
@@ -213,7 +250,9 @@ describe('RandomStream', () => {
 
   test('permutations are permutations and integers are even', () => {
     const stream = RandomStream.fromSeed(5);
-    expect([...stream.permutation(100)].sort((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, index) => index));
+    expect([...stream.permutation(100)].sort((a, b) => a - b)).toEqual(
+      Array.from({ length: 100 }, (_, index) => index),
+    );
     const counts = new Array<number>(6).fill(0);
     for (let draw = 0; draw < 60_000; draw++) counts[stream.integer(6)]!++;
     // Chi-square with 5 degrees of freedom: 99.99 % lies below 25.7.

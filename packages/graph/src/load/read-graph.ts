@@ -291,7 +291,7 @@ export class GraphReader {
 
   /** Append one node; its inputs are defined. */
   node(proto: NodeProto, where: string): Node {
-    const { context, graph } = this;
+    const { context } = this;
     if (++context.work.inferences > context.budgets.inferences)
       throw new ModelBudgetError(where, 'inferences', context.budgets.inferences, context.work.inferences);
     if (proto.deviceConfigurations.length > 0)
@@ -507,7 +507,7 @@ export function readAttribute(proto: AttributeProto, context: ReadContext, where
     const value: unknown = proto[name];
     const held = Array.isArray(value) ? value.length > 0 : Object.hasOwn(proto, name);
     if (held && name !== content)
-      throw new ModelFormatError(where, `It is of kind ${AttributeType[proto.type]} but holds "${String(name)}".`);
+      throw new ModelFormatError(where, `It is of kind ${AttributeType[proto.type]} but holds "${name}".`);
   }
   switch (proto.type) {
     case AttributeType.FLOAT:

@@ -21,7 +21,10 @@ export function sizeOf(x: Tensor, axes?: readonly number[]): Tensor {
   const known = dimProduct(over.map((axis) => x.shape[axis] as Dim));
   if (isStatic(known)) return x.graph.constant(known, x.dataType);
   const sizes = over.map((axis) => shapeNode(x, { start: axis, end: axis + 1 }));
-  return cast(reduceProd(sizes.length === 1 ? (sizes[0] as Tensor) : concat(sizes, 0), undefined, { keepDims: false }), x.dataType);
+  return cast(
+    reduceProd(sizes.length === 1 ? (sizes[0] as Tensor) : concat(sizes, 0), undefined, { keepDims: false }),
+    x.dataType,
+  );
 }
 
 /** A tensor of `shape` filled with one value. */
@@ -34,7 +37,9 @@ export function fill(graph: Graph, shape: readonly number[], value: number, data
 }
 
 const filledLike = (x: Tensor, value: number): Tensor =>
-  isStaticShape(x.shape) ? fill(x.graph, x.shape, value, x.dataType) : constantOfShape(x.graph, shapeNode(x), value, x.dataType);
+  isStaticShape(x.shape)
+    ? fill(x.graph, x.shape, value, x.dataType)
+    : constantOfShape(x.graph, shapeNode(x), value, x.dataType);
 /** Zeros with the shape and element type of `x`. */
 export const zerosLike = (x: Tensor): Tensor => filledLike(x, 0);
 /** Ones with the shape and element type of `x`. */

@@ -1,5 +1,12 @@
 import { apply } from '../apply.js';
-import { elementCount, dataTypeFromCode, DATA_TYPES, readElement, type DataType, type TensorData } from '../data-type.js';
+import {
+  elementCount,
+  dataTypeFromCode,
+  DATA_TYPES,
+  readElement,
+  type DataType,
+  type TensorData,
+} from '../data-type.js';
 import { dimProduct, isStatic, type Dim } from '../dimension.js';
 import type { Graph } from '../graph.js';
 import type { Node } from '../node.js';
@@ -98,7 +105,8 @@ function shapeContents(context: InferenceContext, index: number): readonly Dim[]
   const known = context.elements(index);
   if (known !== undefined) return known;
   const length = context.input(index).shape[0];
-  if (length === undefined || !isStatic(length)) return context.fail('the rank of the result is not known when the graph is built');
+  if (length === undefined || !isStatic(length))
+    return context.fail('the rank of the result is not known when the graph is built');
   return Array.from({ length }, () => context.unknownDim('size'));
 }
 
@@ -142,7 +150,10 @@ const RANGE: OperatorSchema = {
     if (bounds.every((bound) => typeof bound === 'number')) {
       const [from, to, by] = bounds as [number, number, number];
       const count = Math.max(0, Math.ceil((to - from) / by));
-      const elements = integerContents(dataType) && count <= 64 ? Array.from({ length: count }, (_, index) => from + index * by) : undefined;
+      const elements =
+        integerContents(dataType) && count <= 64
+          ? Array.from({ length: count }, (_, index) => from + index * by)
+          : undefined;
       return [{ dataType, shape: [count], elements }];
     }
     if (start === 0 && delta === 1 && limit !== undefined) return [{ dataType, shape: [limit] }];
@@ -190,7 +201,9 @@ const randomLike = (type: string, parameters: Readonly<Record<string, number>>):
   attributes: {
     dtype: { kind: 'int' },
     ...SEED,
-    ...Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, { kind: 'float', default: value } as const])),
+    ...Object.fromEntries(
+      Object.entries(parameters).map(([name, value]) => [name, { kind: 'float', default: value } as const]),
+    ),
   },
   infer(context): TensorType[] {
     const x = context.input(0);
@@ -210,7 +223,11 @@ const randomShaped = (type: string, parameters: Readonly<Record<string, number>>
 });
 const NORMAL = { mean: 0, scale: 1 };
 const UNIFORM = { low: 0, high: 1 };
-const BERNOULLI: OperatorSchema = { ...randomLike('Bernoulli', {}), since: 15, inputs: [{ name: 'input', types: FLOATS }] };
+const BERNOULLI: OperatorSchema = {
+  ...randomLike('Bernoulli', {}),
+  since: 15,
+  inputs: [{ name: 'input', types: FLOATS }],
+};
 const MULTINOMIAL: OperatorSchema = {
   type: 'Multinomial',
   since: 7,
@@ -249,7 +266,8 @@ export const creationSchemas: readonly OperatorSchema[] = [
 /** A copy under a name of its own. */
 export const identity = (x: Tensor): Tensor => apply(IDENTITY, [x]);
 /** Convert the element type; floats to integers truncate. A tensor of that type already passes through unchanged. */
-export const cast = (x: Tensor, to: DataType): Tensor => (x.dataType === to ? x : apply(CAST, [x], { to: DATA_TYPES[to].code }));
+export const cast = (x: Tensor, to: DataType): Tensor =>
+  x.dataType === to ? x : apply(CAST, [x], { to: DATA_TYPES[to].code });
 /** A tensor of one value; the shape may be computed at run time. */
 export function constantOfShape(graph: Graph, shape: IntegerList, value = 0, dataType: DataType = 'float32'): Tensor {
   const filler = graph.constant(value, dataType).constant as TensorData;
@@ -263,7 +281,10 @@ export const shapeNode = (x: Tensor, options: { readonly start?: number; readonl
 /** Number of elements (int64 scalar), as a node: `sizeOf` gives a constant where it is known. */
 export const sizeNode = (x: Tensor): Tensor => apply(SIZE, [x]);
 /** Ones on a diagonal of a matrix shaped as `x`. */
-export const eyeLike = (x: Tensor, options: { readonly diagonal?: number; readonly dataType?: DataType } = {}): Tensor =>
+export const eyeLike = (
+  x: Tensor,
+  options: { readonly diagonal?: number; readonly dataType?: DataType } = {},
+): Tensor =>
   apply(EYE_LIKE, [x], {
     k: options.diagonal,
     dtype: options.dataType === undefined ? undefined : DATA_TYPES[options.dataType].code,

@@ -105,10 +105,18 @@ const binary = (
 });
 
 /** Results of a comparison of sizes, as 0 and 1, where all of them are certain: files branch on them. */
-function decided(context: InferenceContext, decide?: (a: Dim, b: Dim) => boolean | undefined): readonly Dim[] | undefined {
+function decided(
+  context: InferenceContext,
+  decide?: (a: Dim, b: Dim) => boolean | undefined,
+): readonly Dim[] | undefined {
   if (decide === undefined) return undefined;
   const [left, right] = [context.elements(0), context.elements(1)];
-  if (left === undefined || right === undefined || (left.length !== right.length && left.length !== 1 && right.length !== 1)) return undefined;
+  if (
+    left === undefined ||
+    right === undefined ||
+    (left.length !== right.length && left.length !== 1 && right.length !== 1)
+  )
+    return undefined;
   const results = Array.from({ length: left.length === 1 ? right.length : left.length }, (_, index) =>
     decide(left[left.length === 1 ? 0 : index] as Dim, right[right.length === 1 ? 0 : index] as Dim),
   );
@@ -119,7 +127,10 @@ function decided(context: InferenceContext, decide?: (a: Dim, b: Dim) => boolean
 function signOf(difference: Dim): number | undefined {
   if (isStatic(difference)) return difference;
   const atLeast = ({ terms }: Exclude<Dim, number>): number =>
-    terms.every(({ coefficient, factors }) => factors.length === 0 || (coefficient > 0 && factors.every(({ kind }) => kind === 'symbol')))
+    terms.every(
+      ({ coefficient, factors }) =>
+        factors.length === 0 || (coefficient > 0 && factors.every(({ kind }) => kind === 'symbol')),
+    )
       ? (terms.find(({ factors }) => factors.length === 0)?.coefficient ?? 0)
       : -1;
   if (atLeast(difference) > 0) return 1;
@@ -221,7 +232,9 @@ const WHERE: OperatorSchema = {
   ],
   infer(context) {
     const [condition, x, y] = [context.input(0), context.input(1), context.input(2)];
-    return [{ dataType: x.dataType, shape: context.broadcast(condition.shape, x.shape, y.shape), elements: chosen(context) }];
+    return [
+      { dataType: x.dataType, shape: context.broadcast(condition.shape, x.shape, y.shape), elements: chosen(context) },
+    ];
   },
 };
 
@@ -235,16 +248,75 @@ const CLIP: OperatorSchema = {
   ],
   infer(context) {
     for (const index of [1, 2])
-      if ((context.inputs[index]?.rank ?? 0) !== 0) context.fail('bounds must be scalars', 'Use minimum() and maximum() for tensors.');
+      if ((context.inputs[index]?.rank ?? 0) !== 0)
+        context.fail('bounds must be scalars', 'Use minimum() and maximum() for tensors.');
     return sameAsFirst(context);
   },
 };
 
 export const elementwiseSchemas: readonly OperatorSchema[] = [
-  ABS, NEG, SIGN, RECIPROCAL, SQRT, EXP, LOG, FLOOR, CEIL, ROUND, SIN, COS, TAN, ASIN, ACOS, ATAN, SINH, COSH, TANH, ASINH, ACOSH,
-  ATANH, ERF, RELU, LEAKY_RELU, ELU, SELU, CELU, THRESHOLDED_RELU, HARD_SIGMOID, HARD_SWISH, SIGMOID, SOFTPLUS, SOFTSIGN, GELU,
-  MISH, SHRINK, SWISH, BITWISE_NOT, NOT, IS_NAN, IS_INF, EQUAL, GREATER, GREATER_OR_EQUAL, LESS, LESS_OR_EQUAL, AND, OR, XOR,
-  BIT_SHIFT, BITWISE_AND, BITWISE_OR, BITWISE_XOR, MOD, P_RELU, MAX, MIN, SUM, MEAN, WHERE, CLIP,
+  ABS,
+  NEG,
+  SIGN,
+  RECIPROCAL,
+  SQRT,
+  EXP,
+  LOG,
+  FLOOR,
+  CEIL,
+  ROUND,
+  SIN,
+  COS,
+  TAN,
+  ASIN,
+  ACOS,
+  ATAN,
+  SINH,
+  COSH,
+  TANH,
+  ASINH,
+  ACOSH,
+  ATANH,
+  ERF,
+  RELU,
+  LEAKY_RELU,
+  ELU,
+  SELU,
+  CELU,
+  THRESHOLDED_RELU,
+  HARD_SIGMOID,
+  HARD_SWISH,
+  SIGMOID,
+  SOFTPLUS,
+  SOFTSIGN,
+  GELU,
+  MISH,
+  SHRINK,
+  SWISH,
+  BITWISE_NOT,
+  NOT,
+  IS_NAN,
+  IS_INF,
+  EQUAL,
+  GREATER,
+  GREATER_OR_EQUAL,
+  LESS,
+  LESS_OR_EQUAL,
+  AND,
+  OR,
+  XOR,
+  BIT_SHIFT,
+  BITWISE_AND,
+  BITWISE_OR,
+  BITWISE_XOR,
+  MOD,
+  P_RELU,
+  MAX,
+  MIN,
+  SUM,
+  MEAN,
+  WHERE,
+  CLIP,
 ];
 
 type Unary = (x: Tensor) => Tensor;
@@ -329,7 +401,8 @@ export const lessOrEqual: Binary = two(LESS_OR_EQUAL);
 export const and = (a: Tensor, b: Tensor): Tensor => apply(AND, [a, b]);
 export const or = (a: Tensor, b: Tensor): Tensor => apply(OR, [a, b]);
 export const xor = (a: Tensor, b: Tensor): Tensor => apply(XOR, [a, b]);
-export const bitShift = (a: Tensor, b: Operand, direction: 'LEFT' | 'RIGHT'): Tensor => apply(BIT_SHIFT, [a, b], { direction });
+export const bitShift = (a: Tensor, b: Operand, direction: 'LEFT' | 'RIGHT'): Tensor =>
+  apply(BIT_SHIFT, [a, b], { direction });
 export const bitwiseAnd: Binary = two(BITWISE_AND);
 export const bitwiseOr: Binary = two(BITWISE_OR);
 export const bitwiseXor: Binary = two(BITWISE_XOR);

@@ -22,7 +22,8 @@ const GATHER: OperatorSchema = {
     const axis = axisOf(context, data.rank);
     const contents = data.rank === 1 ? context.elements(0) : undefined;
     const picks = indices.rank <= 1 ? context.elements(1) : undefined;
-    const elements = contents === undefined ? undefined : picks?.map((pick) => (isStatic(pick) ? contents.at(pick) : undefined));
+    const elements =
+      contents === undefined ? undefined : picks?.map((pick) => (isStatic(pick) ? contents.at(pick) : undefined));
     return [
       {
         dataType: data.dataType,
@@ -41,7 +42,8 @@ const GATHER_ELEMENTS: OperatorSchema = {
   infer(context) {
     const [data, indices] = [context.input(0), context.input(1)];
     axisOf(context, data.rank);
-    if (indices.rank !== data.rank) context.fail(`indices ${shapeText(indices.shape)} and data ${shapeText(data.shape)} differ in rank`);
+    if (indices.rank !== data.rank)
+      context.fail(`indices ${shapeText(indices.shape)} and data ${shapeText(data.shape)} differ in rank`);
     return [{ dataType: data.dataType, shape: indices.shape }];
   },
 };
@@ -57,9 +59,7 @@ const GATHER_ND: OperatorSchema = {
     const depth = indices.shape[indices.rank - 1];
     if (depth === undefined || !isStatic(depth) || depth + batch > data.rank)
       return context.fail(`indices ${shapeText(indices.shape)} do not index data ${shapeText(data.shape)}`);
-    return [
-      { dataType: data.dataType, shape: [...indices.shape.slice(0, -1), ...data.shape.slice(batch + depth)] },
-    ];
+    return [{ dataType: data.dataType, shape: [...indices.shape.slice(0, -1), ...data.shape.slice(batch + depth)] }];
   },
 };
 
@@ -78,7 +78,9 @@ const SCATTER_ELEMENTS: OperatorSchema = {
     const [data, indices, updates] = [context.input(0), context.input(1), context.input(2)];
     axisOf(context, data.rank);
     if (indices.rank !== data.rank || updates.rank !== data.rank)
-      context.fail(`data ${shapeText(data.shape)}, indices ${shapeText(indices.shape)} and updates ${shapeText(updates.shape)} differ in rank`);
+      context.fail(
+        `data ${shapeText(data.shape)}, indices ${shapeText(indices.shape)} and updates ${shapeText(updates.shape)} differ in rank`,
+      );
     indices.shape.forEach((dim, axis) => {
       context.unify(dim, updates.shape[axis] as Dim, `axis ${axis} of indices and updates`);
     });
@@ -218,7 +220,8 @@ export const scatterND = (
     reduction: options.reduction === 'none' ? undefined : options.reduction,
   });
 /** Slices of an axis (default: of the flattened tensor) where the condition holds. */
-export const compress = (x: Tensor, condition: Tensor, axis?: number): Tensor => apply(COMPRESS, [x, condition], { axis });
+export const compress = (x: Tensor, condition: Tensor, axis?: number): Tensor =>
+  apply(COMPRESS, [x, condition], { axis });
 /** Coordinates (int64, [rank, count]) of non-zero elements. */
 export const nonZero = (x: Tensor): Tensor => apply(NON_ZERO, [x]);
 /** `values` = [off, on] at the positions that `indices` name along a new axis of size `depth`. */

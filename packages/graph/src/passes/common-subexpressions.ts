@@ -113,7 +113,7 @@ class CommonSubexpressions implements RewriteStep {
     const key = this.#key(node, node.inputs);
     if (key === undefined) return;
     let known = this.#nodes.get(node.graph);
-    if (known === undefined) this.#nodes.set(node.graph, (known = new Map()));
+    if (known === undefined) this.#nodes.set(node.graph, (known = new Map<string, Node>()));
     if (!known.has(key)) known.set(key, node);
   }
 
@@ -129,7 +129,7 @@ class CommonSubexpressions implements RewriteStep {
 
   copiedConstant(value: Tensor, data: TensorData): void {
     let known = this.#constants.get(value.graph);
-    if (known === undefined) this.#constants.set(value.graph, (known = new Map()));
+    if (known === undefined) this.#constants.set(value.graph, (known = new Map<string, Tensor[]>()));
     const key = contentKey(data);
     const list = known.get(key);
     if (list === undefined) known.set(key, [value]);
