@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { dequantizeLinear, dynamicQuantizeLinear, Graph, quantizeLinear, readElement, tensor, type Tensor } from '@updraft/graph';
+import { dequantizeLinear, dynamicQuantizeLinear, quantizeLinear, readElement, tensor, type Graph, type Tensor } from '@updraft/graph';
 import { DerivativeTable } from '../derivative.js';
 import { gradients } from '../gradients.js';
 import { standardRules, straightThroughQuantization } from './index.js';
