@@ -9,6 +9,7 @@ import { indexingRules } from './indexing.js';
 import { lossRules } from './losses.js';
 import { matrixRules } from './matrix.js';
 import { microsoftRules } from './microsoft.js';
+import { microsoftModelRules } from './microsoft-models.js';
 import { normalisationRules } from './normalisation.js';
 import { poolingRules } from './pooling.js';
 import { quantisationRules } from './quantisation.js';
@@ -33,6 +34,7 @@ export const standardRules = (): readonly DerivativeRule[] => [
   ...lossRules,
   ...matrixRules,
   ...microsoftRules,
+  ...microsoftModelRules,
   ...normalisationRules,
   ...poolingRules,
   ...quantisationRules,
