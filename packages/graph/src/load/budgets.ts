@@ -23,6 +23,8 @@ export interface LoadBudgets {
   readonly dimension: number;
   /** Elements of one tensor, stored or computed, as far as its shape is known. */
   readonly elements: number;
+  /** Iterations of a loop that certainly runs to its count. (Endless loops on purpose are for the backend to stop.) */
+  readonly iterations: number;
   /** Characters of one symbolic dimension. */
   readonly dimensionText: number;
   /** Applications of shape inference; bodies of loops may need several rounds, functions one per call. */
@@ -43,6 +45,7 @@ export const DEFAULT_BUDGETS: LoadBudgets = {
   rank: 16,
   dimension: 2 ** 31 - 1,
   elements: 2 ** 33,
+  iterations: 2 ** 24,
   dimensionText: 2_000,
   inferences: 400_000,
 };

@@ -234,6 +234,22 @@ describe('budgets', () => {
     expect(error.message).toContain(`the budget "${budget}"`);
   });
 
+  test('loops that certainly run too long count, those that may stop do not', () => {
+    const counted = (count: number, stops: boolean): Uint8Array => {
+      const graph = new Graph('net');
+      const x = graph.input('x', 'float32', []);
+      const { state } = loop({ count, state: [x] }, (_, [value]) => ({
+        state: [(value as Tensor).neg()],
+        ...(stops ? { condition: (value as Tensor).greater(0) } : {}),
+      }));
+      graph.output(state[0] as Tensor, 'y');
+      return encodeModel(graph);
+    };
+    expect(() => loadModel(counted(2 ** 31, false))).toThrow(/"iterations"/);
+    loadModel(counted(1000, false));
+    loadModel(counted(2 ** 31, true));
+  });
+
   test('computed shapes count too', () => {
     const graph = new Graph('net');
     const x = graph.input('x', 'float32', [2]);

@@ -1,8 +1,10 @@
 import { elementCount, type DataType, type TensorData } from '../data-type.js';
 import { isStatic } from '../dimension.js';
 import type { Node } from '../node.js';
+import { runsToCount } from '../operators/control-flow.js';
 import type { Tensor } from '../tensor.js';
-import { ModelFormatError } from './format-error.js';
+import type { LoadBudgets } from './budgets.js';
+import { ModelBudgetError, ModelFormatError } from './format-error.js';
 
 const SMALLEST: Partial<Record<DataType, bigint>> = { int32: -(2n ** 31n), int64: -(2n ** 63n) };
 
@@ -46,4 +48,14 @@ export function checkNativeHazards(node: Node, where: string): void {
       hint: 'Load with { trusted: true } if you know where the file comes from, or divide by a constant.',
     },
   );
+}
+
+/** Refuse loops that would certainly keep the runtime busy for ever. */
+export function checkIterations(node: Node, budgets: LoadBudgets, where: string): void {
+  if (node.key !== 'Loop') return;
+  const [count, condition] = node.inputs;
+  const iterations = count?.elements?.[0];
+  if (iterations === undefined || !isStatic(iterations) || iterations <= budgets.iterations) return;
+  if (runsToCount(condition, node.subgraph('body')))
+    throw new ModelBudgetError(where, 'iterations', budgets.iterations, iterations);
 }

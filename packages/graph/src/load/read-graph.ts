@@ -25,7 +25,7 @@ import type { LoadBudgets } from './budgets.js';
 import { parseDim } from './dim-text.js';
 import type { ExternalDataReader } from './external-data.js';
 import { ModelBudgetError, ModelFormatError } from './format-error.js';
-import { checkNativeHazards } from './native-hazards.js';
+import { checkIterations, checkNativeHazards } from './native-hazards.js';
 import { sortNodes } from './order.js';
 import type { OpsetCheck } from './opsets.js';
 import { decodeText, readDataType, readDims, readTensor } from './read-tensor.js';
@@ -322,6 +322,7 @@ export class GraphReader {
     }
     node.metadata = metadata;
     node.documentation = proto.docString;
+    checkIterations(node, context.budgets, where);
     if (!context.trusted) checkNativeHazards(node, where);
     node.outputs.forEach((output, index) => {
       if (output === undefined) return;

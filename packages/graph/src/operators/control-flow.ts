@@ -169,7 +169,7 @@ function checkCounts(context: InferenceContext, body: Graph, inputs: number, out
 }
 
 /** Whether a loop goes on until its count: there is no condition, or it is constantly true. */
-function runsToCount(initial: Tensor | undefined, body: Graph): boolean {
+export function runsToCount(initial: Tensor | undefined, body: Graph): boolean {
   if (initial !== undefined && knownCondition(initial) !== true) return false;
   let value: Tensor | undefined = body.outputs[0];
   while (value?.producer?.type === 'Identity') value = value.producer.inputs[0];
