@@ -18,7 +18,9 @@ test('derivatives are those of the block, first and second order', async () => {
 });
 
 test('a block inside a block', async () => {
-  await expectDerivatives([{ shape: [3] }], (x) => [checkpoint((a) => checkpoint((b) => b.tanh(), [a.exp()] as const).mul(a), [x] as const)]);
+  await expectDerivatives([{ shape: [3] }], (x) => [
+    checkpoint((a) => checkpoint((b) => b.tanh(), [a.exp()] as const).mul(a), [x] as const),
+  ]);
 });
 
 test('blocks with symbolic sizes keep them', () => {
@@ -30,7 +32,9 @@ test('blocks with symbolic sizes keep them', () => {
 
 test('blocks that draw random numbers are refused, dropout that passes everything is not', () => {
   const x = new Graph().input('x', 'float32', [4]);
-  expect(() => checkpoint((value) => dropout(value, { ratio: 0.5, trainingMode: true }), [x] as const)).toThrow(/random numbers.*pass them in/s);
+  expect(() => checkpoint((value) => dropout(value, { ratio: 0.5, trainingMode: true }), [x] as const)).toThrow(
+    /random numbers.*pass them in/s,
+  );
   expect(checkpoint((value) => dropout(value), [x] as const).shape).toEqual([4]);
 });
 
@@ -75,7 +79,9 @@ describe('memory', () => {
         for (const { data } of Object.values(results)) for (const value of data) digest += Math.abs(value);
         console.log(JSON.stringify({ peak: (process.resourceUsage().maxRSS * 1024 - before) / 1e6, digest }));
       })();`;
-    const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], { env: { ...process.env, NODE_OPTIONS: '' } });
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], {
+      env: { ...process.env, NODE_OPTIONS: '' },
+    });
     return JSON.parse(stdout) as { peak: number; digest: number };
   }
 

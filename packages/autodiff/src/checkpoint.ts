@@ -37,7 +37,10 @@ function opaqueTruth(value: Tensor): Tensor {
  *
  * @throws UpdraftError when the block draws random numbers, which would differ the second time.
  */
-export function checkpoint<T extends readonly Tensor[]>(build: (...inputs: T) => readonly Tensor[], inputs: T): Tensor[];
+export function checkpoint<T extends readonly Tensor[]>(
+  build: (...inputs: T) => readonly Tensor[],
+  inputs: T,
+): Tensor[];
 export function checkpoint<T extends readonly Tensor[]>(build: (...inputs: T) => Tensor, inputs: T): Tensor;
 export function checkpoint<T extends readonly Tensor[]>(
   build: (...inputs: T) => Tensor | readonly Tensor[],
@@ -45,7 +48,9 @@ export function checkpoint<T extends readonly Tensor[]>(
 ): Tensor | Tensor[] {
   const [first] = inputs;
   if (first === undefined)
-    throw new UpdraftError('autodiff', 'checkpoint() was given no inputs.', { hint: 'Pass the values that the block starts from.' });
+    throw new UpdraftError('autodiff', 'checkpoint() was given no inputs.', {
+      hint: 'Pass the values that the block starts from.',
+    });
   let single = false;
   const block = (): readonly Tensor[] => {
     const result = build(...inputs);
@@ -60,13 +65,18 @@ export function checkpoint<T extends readonly Tensor[]>(
       const body = currentGraph() as Graph;
       const random = randomNode(body);
       if (random !== undefined)
-        throw new UpdraftError('autodiff', `The block of checkpoint() draws random numbers (${random.key} "${random.name}"), which differ when it is computed again.`, {
-          hint: 'Draw them before the block and pass them in, or leave the operator out of the block.',
-        });
+        throw new UpdraftError(
+          'autodiff',
+          `The block of checkpoint() draws random numbers (${random.key} "${random.name}"), which differ when it is computed again.`,
+          {
+            hint: 'Draw them before the block and pass them in, or leave the operator out of the block.',
+          },
+        );
       return shapes;
     },
     // Never taken. Zeros of known shapes are cheapest to write down; for others the block itself says the shapes.
-    () => (shapes.every(({ shape, dataType }) => isStaticShape(shape) && isFloat(dataType)) ? shapes.map(zeros) : block()),
+    () =>
+      shapes.every(({ shape, dataType }) => isStaticShape(shape) && isFloat(dataType)) ? shapes.map(zeros) : block(),
     { graph: deepest(inputs) },
   );
   return single ? (results[0] as Tensor) : [...results];
@@ -75,7 +85,9 @@ export function checkpoint<T extends readonly Tensor[]>(
 /** One zero, repeated: takes no room in the model. */
 function zeros(value: Tensor): Tensor {
   const here = currentGraph() as Graph;
-  return insideGraph(here, () => here.constant(emptyTensor(value.dataType, [])).expand(here.ints(value.shape as readonly number[])));
+  return insideGraph(here, () =>
+    here.constant(emptyTensor(value.dataType, [])).expand(here.ints(value.shape as readonly number[])),
+  );
 }
 
 function deepest(values: readonly Tensor[]): Graph {

@@ -16,6 +16,7 @@ import {
 import { type DerivativeContext, type DerivativeTable } from './derivative.js';
 import { NonDifferentiableError } from './errors.js';
 import { standardDerivatives } from './rules/index.js';
+import { markedDerivative } from './stop-gradient.js';
 
 export interface GradientOptions {
   /** Gradient of each output (same shape); default: ones, so that scalar losses need none. */
@@ -94,9 +95,11 @@ export function gradients(
       const inputs = operandsOf(node);
       const needs = inputs.map((input) => input !== undefined && active.has(input) && isFloat(input.dataType));
       if (!needs.includes(true)) continue;
-      const outputGradients = node.outputs.map((output) => (output === undefined ? undefined : accumulated.take(output)));
+      const outputGradients = node.outputs.map((output) =>
+        output === undefined ? undefined : accumulated.take(output),
+      );
       if (outputGradients.every((gradient) => gradient === undefined)) continue;
-      const rule = derivatives.find(node.key);
+      const rule = markedDerivative(node) ?? derivatives.find(node.key);
       if (rule === undefined)
         throw new NonDifferentiableError(
           `The operator ${node.key} of node "${node.name}" has no derivative rule; it lies on the path ${pathText(node, wanted)}.`,

@@ -6,3 +6,4 @@ export * from './gradients.js';
 export * from './per-sample.js';
 export * from './rules/index.js';
 export * from './second-order.js';
+export { stopGradient, straightThrough } from './stop-gradient.js';

@@ -25,7 +25,8 @@ interface Interpolation {
 
 /** Where output element `index` lies in the input; in float32 like the runtime, whose rounding decides ties. */
 function sourcePosition(index: number, { size, resized, scale, region: [begin, end] }: AxisResize, mode: string): number {
-  if (scale === 1 && mode !== 'tf_crop_and_resize') return index;
+  // As the runtime, which leaves axes of scale 1 alone in every mode.
+  if (scale === 1) return index;
   const half = (): number => fround(fround(fround(index + 0.5) / scale) - 0.5);
   switch (mode) {
     case 'asymmetric':
@@ -165,6 +166,8 @@ function resizeBackward(context: DerivativeContext): (Tensor | undefined)[] {
     antialias: node.int('antialias') !== 0,
   };
   const resizes = axisResizes(context);
+  // The runtime copies its input where no size changes, whatever the scales are.
+  if (resizes.every(({ size, resized }) => size === resized)) return [context.gradient(0)];
   if (how.antialias && how.mode !== 'nearest' && resizes.some(({ scale }) => scale < 1))
     context.fail('shrinking with antialias has no derivative', 'Shrink with averagePool() instead.');
   return [

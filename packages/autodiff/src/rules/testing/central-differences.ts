@@ -155,7 +155,7 @@ async function expectFirstOrder(
         numeric.push((above.total - below.total) / (above.value - below.value));
       }
       const found = analytic[at] as TensorData;
-      const largest = Math.max(1, ...numeric.map(Math.abs));
+      const largest = Math.max(0.1, ...numeric.map(Math.abs));
       const worst = numeric.reduce((most, value, element) => {
         const difference = Math.abs(value - readElement(found, element)) / largest;
         // NaN compares as nothing: count it as wrong.
