@@ -18,13 +18,17 @@ test(`Einsum: ${CASES} random equations`, async () => {
   for (let index = 0; index < CASES; index++) {
     const labels = [...'abcd'].slice(0, 2 + below(3));
     const sizes = new Map(labels.map((label) => [label, 1 + below(3)]));
-    const terms = Array.from({ length: 1 + below(3) }, () => Array.from({ length: 1 + below(3) }, () => labels[below(labels.length)] as string));
+    const terms = Array.from({ length: 1 + below(3) }, () =>
+      Array.from({ length: 1 + below(3) }, () => labels[below(labels.length)] as string),
+    );
     const used = [...new Set(terms.flat())];
     const output = used.filter(() => random() < 0.5).sort(() => random() - 0.5);
     const equation = `${terms.map((term) => term.join('')).join()}->${output.join('')}`;
     const specs = terms.map((term) => ({ shape: term.map((label) => sizes.get(label) as number) }));
     try {
-      await expectDerivatives(specs, (...operands) => [einsum(equation, ...operands)], { orders: index % 10 === 0 ? [1, 2] : [1] });
+      await expectDerivatives(specs, (...operands) => [einsum(equation, ...operands)], {
+        orders: index % 10 === 0 ? [1, 2] : [1],
+      });
     } catch (error) {
       throw new Error(`${equation}, ${JSON.stringify(specs)}: ${String(error)}`);
     }
@@ -39,7 +43,14 @@ test(`Resize: ${CASES} random settings`, async () => {
   for (let index = 0; index < CASES; index++) {
     const mode = pick(['nearest', 'linear', 'cubic'] as const);
     const shape = [1, 1 + below(2), 2 + below(4), 2 + below(4)];
-    const coordinateTransformationMode = pick(['half_pixel', 'half_pixel_symmetric', 'pytorch_half_pixel', 'align_corners', 'asymmetric', 'tf_crop_and_resize'] as const);
+    const coordinateTransformationMode = pick([
+      'half_pixel',
+      'half_pixel_symmetric',
+      'pytorch_half_pixel',
+      'align_corners',
+      'asymmetric',
+      'tf_crop_and_resize',
+    ] as const);
     const options: ResizeOptions = {
       mode,
       coordinateTransformationMode,
@@ -49,11 +60,18 @@ test(`Resize: ${CASES} random settings`, async () => {
       ...(random() < 0.5
         ? { sizes: [...shape.slice(0, 2), 1 + below(8), 1 + below(8)] }
         : { scales: [1, 1, 0.5 + 2.3 * random(), 0.5 + 2.3 * random()] }),
-      ...(coordinateTransformationMode === 'tf_crop_and_resize' ? { region: [0, 0, random() - 0.4, 0.1, 1, 1, 0.6 + random(), 0.9] } : {}),
+      ...(coordinateTransformationMode === 'tf_crop_and_resize'
+        ? { region: [0, 0, random() - 0.4, 0.1, 1, 1, 0.6 + random(), 0.9] }
+        : {}),
     };
     try {
       // Linear in its input: large steps lose nothing.
-      await expectDerivatives([{ shape }], (x) => [resize(x, options)], { dataType: 'float32', step: 1, tolerance: 2e-5, orders: [1] });
+      await expectDerivatives([{ shape }], (x) => [resize(x, options)], {
+        dataType: 'float32',
+        step: 1,
+        tolerance: 2e-5,
+        orders: [1],
+      });
     } catch (error) {
       throw new Error(`${JSON.stringify({ shape, options })}: ${String(error)}`);
     }
