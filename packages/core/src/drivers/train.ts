@@ -33,7 +33,9 @@ export interface TrainOptions {
   readonly seed?: number;
   /** Start from these parameters or variables instead of drawing them. */
   readonly initial?: NamedValues<TensorData>;
-  readonly evaluation?: EvaluationOptions & { /** Steps between evaluations; default: only at the end. */ readonly every?: number };
+  readonly evaluation?: EvaluationOptions & {
+    /** Steps between evaluations; default: only at the end. */ readonly every?: number;
+  };
   readonly checkpoints?: {
     readonly store: CheckpointStore;
     /** Steps between checkpoints. */
@@ -91,7 +93,9 @@ class Training {
     this.random = RandomStream.fromSeed(options.seed ?? 0);
     this.plugins = pluginRecords([options.updateRule, options.reward, options.sampler]);
     this.checkpoints =
-      options.checkpoints === undefined ? undefined : new CheckpointWriter(options.checkpoints.store, options.checkpoints.resume === false);
+      options.checkpoints === undefined
+        ? undefined
+        : new CheckpointWriter(options.checkpoints.store, options.checkpoints.resume === false);
     this.specs = modelSpecs(options.model);
     this.stateSpecs = options.updateRule.init(initContext(this.specs.params));
     this.programs = new StepPrograms(options.backend, {
@@ -173,7 +177,17 @@ class Training {
       const tensors = await this.residents.read();
       if (options.onNonFinite !== 'continue') this.#refuseNonFinite(tensors);
       const random = this.random.state();
-      return checkpointOf({ step, seed: options.seed ?? 0, random, loss, samplerState, config: options.config ?? null, metrics, plugins, tensors });
+      return checkpointOf({
+        step,
+        seed: options.seed ?? 0,
+        random,
+        loss,
+        samplerState,
+        config: options.config ?? null,
+        metrics,
+        plugins,
+        tensors,
+      });
     });
   }
 
@@ -204,7 +218,10 @@ async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, T
     step: training.step,
     steps: options.steps,
     seed: options.seed ?? 0,
-    parameters: Object.values(training.specs.params).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
+    parameters: Object.values(training.specs.params).reduce(
+      (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
+      0,
+    ),
     resumedFrom: training.checkpoints?.last,
     config: options.config ?? null,
   };
@@ -232,7 +249,15 @@ async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, T
       const monitored = training.monitored(step);
       const compiles = !training.programs.has(phase, monitored, sizes);
       const compiled = await training.programs.get(phase, monitored, sizes);
-      if (compiles) yield { type: 'compile', step, phase, monitored, milliseconds: compiled.milliseconds, nodes: compiled.step.graph.nodes.length };
+      if (compiles)
+        yield {
+          type: 'compile',
+          step,
+          phase,
+          monitored,
+          milliseconds: compiled.milliseconds,
+          nodes: compiled.step.graph.nodes.length,
+        };
       const feeds = training.feeds.build(compiled.step, batch, step, sizes);
       const runBegin = performance.now();
       const running = compiled.program.step(training.residents, feeds, outputNames(compiled));
@@ -249,7 +274,13 @@ async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, T
       training.loss = metrics['loss'] as number;
       await checkFinite(training, metrics);
       if (sampler.observe !== undefined) {
-        await sampler.observe({ step, batch, loss: training.loss, metrics, perExample: readExamples(compiled, outputs) });
+        await sampler.observe({
+          step,
+          batch,
+          loss: training.loss,
+          metrics,
+          perExample: readExamples(compiled, outputs),
+        });
         training.samplerState = sampler.state();
       }
       batch.release?.();
@@ -289,7 +320,13 @@ async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, T
       yield* training.checkpoints?.completed() ?? [];
     }
     const result = await training.result(reason, evaluated);
-    yield { type: 'run-end', step: training.step, reason, loss: training.loss, milliseconds: performance.now() - runStart };
+    yield {
+      type: 'run-end',
+      step: training.step,
+      reason,
+      loss: training.loss,
+      milliseconds: performance.now() - runStart,
+    };
     return result;
   } finally {
     await training.checkpoints?.settle();
@@ -302,7 +339,10 @@ async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, T
   }
 }
 
-const outputNames = ({ step }: CompiledStep): readonly string[] => [...step.metrics.values(), ...step.perExample.values()];
+const outputNames = ({ step }: CompiledStep): readonly string[] => [
+  ...step.metrics.values(),
+  ...step.perExample.values(),
+];
 
 function readMetrics({ step }: CompiledStep, outputs: Readonly<Record<string, TensorData>>): Record<string, number> {
   const metrics: Record<string, number> = {};
@@ -310,7 +350,10 @@ function readMetrics({ step }: CompiledStep, outputs: Readonly<Record<string, Te
   return metrics;
 }
 
-const readExamples = ({ step }: CompiledStep, outputs: Readonly<Record<string, TensorData>>): Record<string, TensorData> =>
+const readExamples = (
+  { step }: CompiledStep,
+  outputs: Readonly<Record<string, TensorData>>,
+): Record<string, TensorData> =>
   Object.fromEntries([...step.perExample].map(([name, output]) => [name, outputs[output] as TensorData]));
 
 async function checkFinite(training: Training, metrics: Readonly<Record<string, number>>): Promise<void> {

@@ -55,7 +55,7 @@ export async function newestCheckpoint(
   store: CheckpointStore,
 ): Promise<{ name: string; checkpoint: Checkpoint } | undefined> {
   const names = [...(await store.list())].reverse();
-  let damage: unknown;
+  let damage: CheckpointError | undefined;
   for (const name of names) {
     try {
       return { name, checkpoint: await store.load(name) };

@@ -70,13 +70,7 @@ export interface RunEndEvent {
 
 /** What a training run tells while it goes. */
 export type TrainEvent =
-  | RunStartEvent
-  | CompileEvent
-  | StepEvent
-  | EvaluationEvent
-  | CheckpointEvent
-  | WarningEvent
-  | RunEndEvent;
+  RunStartEvent | CompileEvent | StepEvent | EvaluationEvent | CheckpointEvent | WarningEvent | RunEndEvent;
 
 /** Receives the events of a run: files, reports, progress. */
 export interface EventSink {

@@ -18,9 +18,8 @@ export class OptionsError extends UpdraftError {
     readonly where: string,
     readonly problems: readonly OptionProblem[],
   ) {
-    super('options', `${where}: ${problems.map(({ message }) => message).join('; ')}.`, {
-      details: { where, problems },
-    });
+    const text = problems.map(({ message }) => message).join('; ');
+    super('options', `${where}: ${text}${text.endsWith('?') ? '' : '.'}`, { details: { where, problems } });
   }
 }
 

@@ -20,14 +20,12 @@ export const noisyModel: Model = defineModel({
           random.fillNormal(values);
           return values.map((value) => value / Math.sqrt(width));
         };
-        return x
-          .matMul(inner.parameter('weight', [width, units], { initialize, role: 'weight' }))
-          .add(
-            inner.parameter('bias', [units], {
-              initialize: (shape) => new Float32Array(shape[0] as number),
-              role: 'bias',
-            }),
-          );
+        return x.matMul(inner.parameter('weight', [width, units], { initialize, role: 'weight' })).add(
+          inner.parameter('bias', [units], {
+            initialize: (shape) => new Float32Array(shape[0] as number),
+            role: 'bias',
+          }),
+        );
       });
     let hidden = layer('first', inputs['x'] as Tensor, 16).tanh();
     if (scope.training)
