@@ -9,7 +9,11 @@ import {
 import { expectDerivatives, type Build, type InputSpec } from './testing/central-differences.js';
 
 const of = (...shapes: readonly (readonly number[])[]): InputSpec[] => shapes.map((shape) => ({ shape }));
-const whole = (dataType: 'int64' | 'bool' | 'int32', shape: readonly number[], values: readonly number[]): InputSpec => ({
+const whole = (
+  dataType: 'int64' | 'bool' | 'int32',
+  shape: readonly number[],
+  values: readonly number[],
+): InputSpec => ({
   shape,
   dataType,
   values,
@@ -30,11 +34,7 @@ const CASES: readonly [string, readonly InputSpec[], Build][] = [
     (q, k, v, mask) => [attention(q, k, v, { mask })],
   ],
   ['Attention, three axes', FLAT, (q, k, v) => [attention(q, k, v, { queryHeads: 2, keyValueHeads: 2 })]],
-  [
-    'Attention, grouped heads',
-    of([1, 4, 2, 2], [1, 2, 3, 2], [1, 2, 3, 2]),
-    (q, k, v) => [attention(q, k, v)],
-  ],
+  ['Attention, grouped heads', of([1, 4, 2, 2], [1, 2, 3, 2], [1, 2, 3, 2]), (q, k, v) => [attention(q, k, v)]],
   [
     'Attention with the past',
     [...of([1, 1, 2, 2], [1, 1, 2, 2], [1, 1, 2, 2], [1, 1, 1, 2], [1, 1, 1, 2])],

@@ -62,11 +62,18 @@ function repeatedHeads(context: DerivativeContext, x: Tensor, heads: number): Te
   if (typeof own !== 'number' || typeof size !== 'number')
     return context.fail('the numbers of heads and the head size must be known when the graph is built');
   const lifted = x.unsqueeze([2]);
-  return reshape(concat(Array.from({ length: heads / own }, () => lifted), 2), [0, heads, -1, size]);
+  return reshape(
+    concat(
+      Array.from({ length: heads / own }, () => lifted),
+      2,
+    ),
+    [0, heads, -1, size],
+  );
 }
 
 /** What a score that is forbidden becomes: far below all others, and finite in the element type. */
-const forbidden = (like: Tensor): Tensor => like.graph.constant(like.dataType === 'float16' ? -6e4 : -1e30, like.dataType);
+const forbidden = (like: Tensor): Tensor =>
+  like.graph.constant(like.dataType === 'float16' ? -6e4 : -1e30, like.dataType);
 
 /** Attention-23: scaled products, mask, cap, softmax, values. */
 function attention(context: DerivativeContext): readonly (Tensor | undefined)[] {
@@ -75,12 +82,16 @@ function attention(context: DerivativeContext): readonly (Tensor | undefined)[] 
   const keyHeads = numberOf(context, 'kv_num_heads');
   const [, , , mask, pastKey, pastValue] = node.inputs;
   const query = intoHeads(context.input(0), queryHeads);
-  const withPast = (past: Tensor | undefined, now: Tensor): Tensor => (past === undefined ? now : concat([past, now], 2));
+  const withPast = (past: Tensor | undefined, now: Tensor): Tensor =>
+    past === undefined ? now : concat([past, now], 2);
   const key = withPast(pastKey, intoHeads(context.input(1), keyHeads));
   const value = withPast(pastValue, intoHeads(context.input(2), keyHeads));
   const [, heads, , size] = query.shape;
   if (typeof heads !== 'number' || typeof size !== 'number')
-    return context.fail('the number of heads and the head size must be known when the graph is built', 'Bind those dimensions to numbers.');
+    return context.fail(
+      'the number of heads and the head size must be known when the graph is built',
+      'Bind those dimensions to numbers.',
+    );
   const factor = node.attribute('scale', 'float') ?? 1 / Math.sqrt(size);
   const products = matMul(query, transpose(repeatedHeads(context, key, heads), [0, 1, 3, 2]));
   let scores = mul(products, factor);
@@ -90,7 +101,8 @@ function attention(context: DerivativeContext): readonly (Tensor | undefined)[] 
     scores = where(lessOrEqual(positions(key, 2).unsqueeze([0]), first.unsqueeze([1])), scores, forbidden(scores));
   }
   if (mask !== undefined)
-    scores = mask.dataType === 'bool' ? where(mask, scores, forbidden(scores)) : add(scores, mask.cast(scores.dataType));
+    scores =
+      mask.dataType === 'bool' ? where(mask, scores, forbidden(scores)) : add(scores, mask.cast(scores.dataType));
   const cap = node.float('softcap');
   if (cap !== 0) scores = mul(tanh(div(scores, cap)), cap);
   const result = matMul(softmax(scores, -1).cast(value.dataType), repeatedHeads(context, value, heads));
@@ -103,7 +115,10 @@ function multiHeadAttention(context: DerivativeContext): readonly (Tensor | unde
   const heads = node.int('num_heads');
   const [query, key, value, bias, keyMask, scoreBias, ...cached] = node.inputs as readonly (Tensor | undefined)[];
   if (query?.rank !== 3 || key?.rank !== 3 || value?.rank !== 3)
-    return context.fail('packed operands have no derivative', 'Give query, key and value as [batch, length, features].');
+    return context.fail(
+      'packed operands have no derivative',
+      'Give query, key and value as [batch, length, features].',
+    );
   if (cached.some((one) => one !== undefined)) context.fail('caches have no derivative', 'Leave the past out.');
   const width = query.shape[2];
   if (typeof width !== 'number') return context.fail('the number of features must be known when the graph is built');
@@ -121,7 +136,11 @@ function multiHeadAttention(context: DerivativeContext): readonly (Tensor | unde
     scores = where(keyMask.cast('bool').unsqueeze([1, 2]), scores, forbidden(scores));
   }
   if (node.int('unidirectional') !== 0)
-    scores = where(lessOrEqual(positions(k, 2).unsqueeze([0]), positions(q, 2).unsqueeze([1])), scores, forbidden(scores));
+    scores = where(
+      lessOrEqual(positions(k, 2).unsqueeze([0]), positions(q, 2).unsqueeze([1])),
+      scores,
+      forbidden(scores),
+    );
   return [outOfHeads(matMul(softmax(scores, -1), v)), k, v];
 }
 
@@ -134,10 +153,9 @@ function rotated(x: Tensor, cosines: Tensor, sines: Tensor, pairs: number, inter
   const grid = reshape(first, interleaved ? [0, 0, 0, pairs, 2] : [0, 0, 0, 2, pairs]);
   const part = (index: number): Tensor => slice(grid, [index], [index + 1], [axis]).squeeze([axis]);
   const [real, imaginary] = [part(0), part(1)];
-  const turned = [
-    sub(mul(cosines, real), mul(sines, imaginary)),
-    add(mul(sines, real), mul(cosines, imaginary)),
-  ].map((one) => one.unsqueeze([axis]));
+  const turned = [sub(mul(cosines, real), mul(sines, imaginary)), add(mul(sines, real), mul(cosines, imaginary))].map(
+    (one) => one.unsqueeze([axis]),
+  );
   const joined = reshape(concat(turned, axis), [0, 0, 0, 2 * pairs]);
   return size === 2 * pairs ? joined : concat([joined, slice(x, [2 * pairs], [size], [3])], 3);
 }
@@ -177,13 +195,18 @@ function microsoftRotary(context: DerivativeContext): readonly Tensor[] {
   const declared = node.int('num_heads');
   const [width, pairs] = [x.shape[x.rank - 1], cosines.shape[2]];
   const inferred = typeof width === 'number' && typeof pairs === 'number' ? width / (2 * pairs) : undefined;
-  const heads = declared === 0 ? (inferred ?? context.fail('its number of heads must be known when the graph is built')) : declared;
+  const heads =
+    declared === 0 ? (inferred ?? context.fail('its number of heads must be known when the graph is built')) : declared;
   return rotary(context, heads, [cosines, sines]);
 }
 
 export const attentionRules: readonly DerivativeRule[] = [
-  byDecomposition('Attention', attention, { notes: 'known numbers of heads and head size; the raw scores have no derivative' }),
+  byDecomposition('Attention', attention, {
+    notes: 'known numbers of heads and head size; the raw scores have no derivative',
+  }),
   byDecomposition('RotaryEmbedding', standardRotary, { notes: 'known head size' }),
   byDecomposition('com.microsoft.RotaryEmbedding', microsoftRotary, { notes: 'known head size; no packed batches' }),
-  byDecomposition('com.microsoft.MultiHeadAttention', multiHeadAttention, { notes: 'operands with three axes, without caches' }),
+  byDecomposition('com.microsoft.MultiHeadAttention', multiHeadAttention, {
+    notes: 'operands with three axes, without caches',
+  }),
 ];

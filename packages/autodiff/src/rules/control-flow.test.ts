@@ -128,7 +128,9 @@ describe('bodies without a derivative say why', () => {
   });
 
   test('random numbers in the body', () => {
-    const { state } = loop({ count: 2, state: [x] }, (_, [value]) => ({ state: [dropout(value as Tensor, { trainingMode: true })] }));
+    const { state } = loop({ count: 2, state: [x] }, (_, [value]) => ({
+      state: [dropout(value as Tensor, { trainingMode: true })],
+    }));
     expect(() => gradients(one(state), [x])).toThrow(/random numbers \(Dropout/);
   });
 

@@ -36,7 +36,12 @@ function unpacked(bytes: Tensor, bits: number): Tensor {
 /** The weights [columns, rows] in floating point. Only activations, scales and the bias carry gradients. */
 function dequantizedWeights(context: DerivativeContext): Tensor {
   const { node } = context;
-  const [rows, columns, bits, block] = ['K', 'N', 'bits', 'block_size'].map((name) => node.int(name)) as [number, number, number, number];
+  const [rows, columns, bits, block] = ['K', 'N', 'bits', 'block_size'].map((name) => node.int(name)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   const blocks = Math.ceil(rows / block);
   const scales = reshape(context.input(2), [columns, blocks, 1]);
   const values = reshape(unpacked(context.input(1), bits), [columns, blocks, block]).cast(scales.dataType);
@@ -45,7 +50,9 @@ function dequantizedWeights(context: DerivativeContext): Tensor {
     given === undefined
       ? scales.graph.constant(2 ** (bits - 1), scales.dataType)
       : given.dataType === 'uint8'
-        ? reshape(slice(unpacked(reshape(given, [columns, -1]), bits), [0], [blocks], [1]), [columns, blocks, 1]).cast(scales.dataType)
+        ? reshape(slice(unpacked(reshape(given, [columns, -1]), bits), [0], [blocks], [1]), [columns, blocks, 1]).cast(
+            scales.dataType,
+          )
         : reshape(given, [columns, blocks, 1]);
   const flat = reshape(mul(sub(values, centre), scales), [columns, blocks * block]);
   return blocks * block === rows ? flat : slice(flat, [0], [rows], [1]);
@@ -53,7 +60,8 @@ function dequantizedWeights(context: DerivativeContext): Tensor {
 
 function quantizedProduct(context: DerivativeContext): readonly Tensor[] {
   const { node } = context;
-  if (node.inputs[4] !== undefined) context.fail('groups by index have no derivative', 'Give weights whose groups are in order.');
+  if (node.inputs[4] !== undefined)
+    context.fail('groups by index have no derivative', 'Give weights whose groups are in order.');
   const product = matMul(context.input(0), transpose(dequantizedWeights(context)));
   const bias = node.inputs[5];
   return [bias === undefined ? product : add(product, bias)];
@@ -74,7 +82,11 @@ function embedded(context: DerivativeContext): readonly (Tensor | undefined)[] {
   let sum = add(gather(context.input(2), ids), gather(context.input(3), places));
   const segmentTable = node.inputs[4];
   if (segments !== undefined && segmentTable !== undefined) sum = add(sum, gather(segmentTable, segments));
-  return [layerNormalization(sum, context.input(5), context.input(6), { axis: -1, epsilon: node.float('epsilon') }), undefined, sum];
+  return [
+    layerNormalization(sum, context.input(5), context.input(6), { axis: -1, epsilon: node.float('epsilon') }),
+    undefined,
+    sum,
+  ];
 }
 
 /** Projection to queries, keys and values, and self-attention. */

@@ -21,7 +21,11 @@ const CASES: readonly [string, readonly InputSpec[], Build][] = [
   ['BiasGelu', of([2, 3], [3]), (x, bias) => [biasGelu(x, bias)]],
   ['QuickGelu', of([2, 3]), (x) => [quickGelu(x)]],
   ['QuickGelu, other slope', of([2, 3]), (x) => [quickGelu(x, 1)]],
-  ['FusedMatMul', of([3, 2], [2, 3]), (a, b) => [fusedMatMul(a, b, { alpha: 0.5, transposeA: true, transposeB: true })]],
+  [
+    'FusedMatMul',
+    of([3, 2], [2, 3]),
+    (a, b) => [fusedMatMul(a, b, { alpha: 0.5, transposeA: true, transposeB: true })],
+  ],
   ['FusedMatMul, batch', of([2, 2, 3], [2, 3, 2]), (a, b) => [fusedMatMul(a, b)]],
   [
     'FusedMatMul, batch axes moved',
@@ -33,13 +37,21 @@ const CASES: readonly [string, readonly InputSpec[], Build][] = [
     of([3, 2], [3, 2], [2]),
     (a, b, c) => [fusedGemm(a, b, c, { transposeA: true, alpha: 0.5, beta: 2, activation: 'Tanh' })],
   ],
-  ['FusedGemm, slope', of([2, 3], [3, 2]), (a, b) => [fusedGemm(a, b, undefined, { activation: 'LeakyRelu', activationAlpha: 0.2 })]],
+  [
+    'FusedGemm, slope',
+    of([2, 3], [3, 2]),
+    (a, b) => [fusedGemm(a, b, undefined, { activation: 'LeakyRelu', activationAlpha: 0.2 })],
+  ],
   [
     'FusedConv',
     of([1, 2, 4, 4], [2, 2, 3, 3], [2]),
     (x, w, b) => [fusedConv(x, w, b, { pads: [1, 1, 1, 1], strides: [2, 2], activation: 'Sigmoid' })],
   ],
-  ['SkipLayerNormalization', of([1, 2, 4], [1, 2, 4], [4]), (x, skip, scale) => [skipLayerNormalization(x, skip, scale, { epsilon: 1e-3 })]],
+  [
+    'SkipLayerNormalization',
+    of([1, 2, 4], [1, 2, 4], [4]),
+    (x, skip, scale) => [skipLayerNormalization(x, skip, scale, { epsilon: 1e-3 })],
+  ],
   [
     'SkipLayerNormalization, all inputs',
     of([1, 2, 4], [2, 4], [4], [4], [4]),

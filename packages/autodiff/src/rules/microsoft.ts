@@ -57,7 +57,10 @@ function activated(context: DerivativeContext, x: Tensor, alpha: number | undefi
     case 'HardSigmoid':
       return hardSigmoid(x, { alpha, beta });
     default:
-      return context.fail(`the fused activation ${name} has no derivative here`, 'Apply the activation as a node of its own.');
+      return context.fail(
+        `the fused activation ${name} has no derivative here`,
+        'Apply the activation as a node of its own.',
+      );
   }
 }
 
@@ -69,7 +72,14 @@ function fusedGemm(context: DerivativeContext): readonly Tensor[] {
     transposeA: node.int('transA') !== 0,
     transposeB: node.int('transB') !== 0,
   });
-  return [activated(context, product, node.attribute('activation_alpha', 'float'), node.attribute('activation_beta', 'float'))];
+  return [
+    activated(
+      context,
+      product,
+      node.attribute('activation_alpha', 'float'),
+      node.attribute('activation_beta', 'float'),
+    ),
+  ];
 }
 
 function fusedConv(context: DerivativeContext): readonly Tensor[] {
@@ -106,7 +116,9 @@ export const microsoftRules: readonly DerivativeRule[] = [
   byDecomposition('com.microsoft.Gelu', ({ input }) => [gelu(input(0))]),
   byDecomposition('com.microsoft.FastGelu', ({ input, node }) => [gelu(plus(input(0), node.inputs[1]), 'tanh')]),
   byDecomposition('com.microsoft.BiasGelu', ({ input }) => [gelu(add(input(0), input(1)))]),
-  byDecomposition('com.microsoft.QuickGelu', ({ input, node }) => [mul(input(0), sigmoid(mul(input(0), node.float('alpha'))))]),
+  byDecomposition('com.microsoft.QuickGelu', ({ input, node }) => [
+    mul(input(0), sigmoid(mul(input(0), node.float('alpha')))),
+  ]),
   byDecomposition('com.microsoft.FusedMatMul', ({ input, node }) => {
     const product = matMul(factor(input(0), node, 'A'), factor(input(1), node, 'B'));
     const alpha = node.float('alpha');

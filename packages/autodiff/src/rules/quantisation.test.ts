@@ -1,5 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
-import { dequantizeLinear, dynamicQuantizeLinear, quantizeLinear, readElement, tensor, type Graph, type Tensor } from '@updraft/graph';
+import {
+  dequantizeLinear,
+  dynamicQuantizeLinear,
+  quantizeLinear,
+  readElement,
+  tensor,
+  type Graph,
+  type Tensor,
+} from '@updraft/graph';
 import { DerivativeTable } from '../derivative.js';
 import { gradients } from '../gradients.js';
 import { standardRules, straightThroughQuantization } from './index.js';
@@ -35,7 +43,11 @@ describe('straight-through quantisation', () => {
     evaluate([tensor(x), tensor(scale, 'float32', []), tensor(weights)], (value, step, weight) => {
       const zeroPoint = value.graph.constant(tensor(10, 'int8', []));
       const pair = dequantizeLinear(quantizeLinear(value, step, { zeroPoint }), step, { zeroPoint });
-      return gradients(pair.mul(weight).sum(), [value, step], derivativeTable === undefined ? {} : { derivatives: derivativeTable });
+      return gradients(
+        pair.mul(weight).sum(),
+        [value, step],
+        derivativeTable === undefined ? {} : { derivatives: derivativeTable },
+      );
     });
 
   test('by default nothing passes the rounding', async () => {
@@ -51,13 +63,16 @@ describe('straight-through quantisation', () => {
   });
 
   test('a step size for each channel', async () => {
-    const [x, scale] = await evaluate([tensor([0.3, 0.8, -0.6, 100], 'float32', [2, 2]), tensor([0.25, 0.5])], (value, step) => {
-      const pair = dequantizeLinear(quantizeLinear(value, step, { axis: 1, dataType: 'int4' }), step, {
-        axis: 1,
-        zeroPoint: value.graph.constant({ dataType: 'int4', dims: [2], data: new Uint8Array(1) }),
-      });
-      return gradients(pair.sum(), [value, step], { derivatives: straight });
-    });
+    const [x, scale] = await evaluate(
+      [tensor([0.3, 0.8, -0.6, 100], 'float32', [2, 2]), tensor([0.25, 0.5])],
+      (value, step) => {
+        const pair = dequantizeLinear(quantizeLinear(value, step, { axis: 1, dataType: 'int4' }), step, {
+          axis: 1,
+          zeroPoint: value.graph.constant({ dataType: 'int4', dims: [2], data: new Uint8Array(1) }),
+        });
+        return gradients(pair.sum(), [value, step], { derivatives: straight });
+      },
+    );
     expect(numbers(x)).toEqual([1, 1, 1, 0]);
     // Channel 0: (1 - 1.2) + (-2 + 2.4); channel 1: (2 - 1.6) + 7.
     expect(numbers(scale)[0]).toBeCloseTo(0.2, 5);

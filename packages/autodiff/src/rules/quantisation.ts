@@ -41,7 +41,11 @@ function spread(scale: Tensor, x: Tensor, node: Node): Tensor {
   const axis = normalizeAxis(node.int('axis'), x.rank);
   if (block === 0) return scale.unsqueeze(x.shape.map((_, at) => at).filter((at) => at !== axis));
   const blocks = scale.shape as readonly number[];
-  const repeated = expand(scale.unsqueeze([axis + 1]), [...blocks.slice(0, axis + 1), block, ...blocks.slice(axis + 1)]);
+  const repeated = expand(scale.unsqueeze([axis + 1]), [
+    ...blocks.slice(0, axis + 1),
+    block,
+    ...blocks.slice(axis + 1),
+  ]);
   const flat = repeated.reshape(blocks.map((count, at) => (at === axis ? count * block : count)));
   // The last block may be shorter than the others.
   return slice(flat, [0], [x.shape[axis] as number], [axis]);
@@ -76,7 +80,8 @@ export const quantisationRules: readonly DerivativeRule[] = [
   {
     operator: 'DequantizeLinear',
     order: 'any',
-    notes: 'with respect to the scale; straightThroughQuantization() lets gradients pass to the value that was quantised',
+    notes:
+      'with respect to the scale; straightThroughQuantization() lets gradients pass to the value that was quantised',
     backward: (context) => [undefined, context.needs(1) ? scaleGradient(context) : undefined],
   },
 ];

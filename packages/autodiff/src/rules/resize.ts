@@ -24,7 +24,11 @@ interface Interpolation {
 }
 
 /** Where output element `index` lies in the input; in float32 like the runtime, whose rounding decides ties. */
-function sourcePosition(index: number, { size, resized, scale, region: [begin, end] }: AxisResize, mode: string): number {
+function sourcePosition(
+  index: number,
+  { size, resized, scale, region: [begin, end] }: AxisResize,
+  mode: string,
+): number {
   // As the runtime, which leaves axes of scale 1 alone in every mode.
   if (scale === 1) return index;
   const half = (): number => fround(fround(fround(index + 0.5) / scale) - 0.5);
@@ -37,8 +41,9 @@ function sourcePosition(index: number, { size, resized, scale, region: [begin, e
       return resized === 1 ? 0 : fround(fround(index * (size - 1)) / (resized - 1));
     case 'half_pixel_symmetric': {
       const adjustment = fround(resized / fround(scale * size));
-      const offset = fround((size / 2) * fround(1 - adjustment));
-      return fround(fround(offset + fround(fround(index + 0.5) / scale)) - 0.5);
+      // In double precision from here, as the literals of the kernel have it.
+      const offset = (size / 2) * (1 - adjustment);
+      return fround(offset + (index + 0.5) / scale - 0.5);
     }
     case 'tf_crop_and_resize':
       return resized > 1
@@ -79,7 +84,11 @@ function contributions(index: number, resize: AxisResize, how: Interpolation): r
   if (how.mode === 'nearest') return [[inside(nearestIndex(position, how.nearest)), 1]];
   const left = Math.floor(position);
   const fraction = position - left;
-  if (how.mode === 'linear') return [[inside(left), 1 - fraction], [inside(left + 1), fraction]];
+  if (how.mode === 'linear')
+    return [
+      [inside(left), 1 - fraction],
+      [inside(left + 1), fraction],
+    ];
   const taps = cubicWeights(fraction, how.cubicCoefficient).map((weight, tap) => [left - 1 + tap, weight] as const);
   if (!how.excludeOutside) return taps.map(([at, weight]) => [inside(at), weight]);
   const kept = taps.filter(([at]) => at >= 0 && at < size);
@@ -116,14 +125,18 @@ function axisResizes(context: DerivativeContext): readonly AxisResize[] {
   const { node } = context;
   const [x, y] = [context.input(0), context.output(0)];
   const axes = node.optionalInts('axes') ?? [];
-  const resizedAxes = axes.length === 0 ? x.shape.map((_, axis) => axis) : axes.map((axis) => normalizeAxis(axis, x.rank));
+  const resizedAxes =
+    axes.length === 0 ? x.shape.map((_, axis) => axis) : axes.map((axis) => normalizeAxis(axis, x.rank));
   const scales = constantNumbers(context, 2, 'scales');
   const crops = node.string('coordinate_transformation_mode') === 'tf_crop_and_resize';
   const region = crops ? constantNumbers(context, 1, 'region') : undefined;
   const pairs = resizedAxes.map((axis, at) => {
     const [size, resized] = [x.shape[axis], y.shape[axis]];
     if (typeof size !== 'number' || typeof resized !== 'number')
-      return context.fail(`the sizes of axis ${axis} must be known when the graph is built`, 'Bind that dimension to a number.');
+      return context.fail(
+        `the sizes of axis ${axis} must be known when the graph is built`,
+        'Bind that dimension to a number.',
+      );
     return { axis, size, resized, scale: fround(scales?.[at] ?? resized / size) };
   });
   const policy = node.string('keep_aspect_ratio_policy');
@@ -156,7 +169,8 @@ function contracted(gradient: Tensor, resize: AxisResize, matrix: Float64Array):
 /** Resizing is linear and works on one axis after the other: its gradient is the product with the transposed matrices. */
 function resizeBackward(context: DerivativeContext): (Tensor | undefined)[] {
   const { node } = context;
-  if (context.needs(1)) context.fail('it has no derivative with respect to its region', 'Give the region as a constant.');
+  if (context.needs(1))
+    context.fail('it has no derivative with respect to its region', 'Give the region as a constant.');
   const how: Interpolation = {
     mode: node.string('mode'),
     coordinates: node.string('coordinate_transformation_mode'),
@@ -182,7 +196,8 @@ export const resizeRules: readonly DerivativeRule[] = [
   {
     operator: 'Resize',
     order: 'any',
-    notes: 'all modes and coordinates, without antialias when shrinking; resized axes of static size, constant scales',
+    notes:
+      'all modes and coordinates, without antialias when shrinking; resized axes of static size, constant scales; nearest at exact ties may round as the kernel does not',
     backward: resizeBackward,
   },
 ];

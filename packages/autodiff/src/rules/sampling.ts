@@ -53,7 +53,8 @@ function gridSampled(context: DerivativeContext): readonly Tensor[] {
   const alignCorners = node.int('align_corners') !== 0;
   if (mode === 'cubic') context.fail('cubic sampling has no derivative', 'Sample with mode linear.');
   const sizes = x.shape.slice(2);
-  if (!sizes.every(isStatic)) return context.fail('the sampled sizes must be known when the graph is built', 'Bind those dimensions to numbers.');
+  if (!sizes.every(isStatic))
+    return context.fail('the sampled sizes must be known when the graph is built', 'Bind those dimensions to numbers.');
   const axes = sizes.length;
   const positions = sizes.map((size, axis) => {
     // The last spatial axis comes first in the grid.
@@ -72,7 +73,12 @@ function gridSampled(context: DerivativeContext): readonly Tensor[] {
     const lower = floor(position);
     const fraction = sub(position, lower);
     neighbours = neighbours.flatMap(({ indices, weight }) =>
-      ([[lower, sub(1, fraction)], [add(lower, 1), fraction]] as const).map(([index, share]) => ({
+      (
+        [
+          [lower, sub(1, fraction)],
+          [add(lower, 1), fraction],
+        ] as const
+      ).map(([index, share]) => ({
         indices: [...indices, index],
         weight: weight === undefined ? share : mul(weight, share),
       })),
@@ -84,7 +90,10 @@ function gridSampled(context: DerivativeContext): readonly Tensor[] {
     const inside = indices
       .map((index, axis) => and(greaterOrEqual(index, 0), lessOrEqual(index, (sizes[axis] as number) - 1)))
       .reduce((left, right) => and(left, right));
-    const places = concat(indices.map((index, axis) => clip(index, 0, (sizes[axis] as number) - 1).cast('int64')), -1);
+    const places = concat(
+      indices.map((index, axis) => clip(index, 0, (sizes[axis] as number) - 1).cast('int64')),
+      -1,
+    );
     const values = gatherND(channelsLast, places, { batchDims: 1 });
     const shared = weight === undefined ? values : mul(values, weight);
     return padding === 'zeros' ? where(inside, shared, zerosLike(shared)) : shared;
@@ -104,7 +113,11 @@ function regularGrid(sizes: readonly number[], alignCorners: boolean): Float64Ar
       const size = sizes[axis] as number;
       const index = rest % size;
       rest = Math.floor(rest / size);
-      points[point * width + sizes.length - 1 - axis] = alignCorners ? (size === 1 ? 0 : (2 * index) / (size - 1) - 1) : (2 * index + 1) / size - 1;
+      points[point * width + sizes.length - 1 - axis] = alignCorners
+        ? size === 1
+          ? 0
+          : (2 * index) / (size - 1) - 1
+        : (2 * index + 1) / size - 1;
     }
   }
   return points;
@@ -114,7 +127,8 @@ function regularGrid(sizes: readonly number[], alignCorners: boolean): Float64Ar
 function affineGrid(context: DerivativeContext): readonly Tensor[] {
   const theta = context.input(0);
   const sizes = context.output(0).shape.slice(1, -1);
-  if (!sizes.every(isStatic)) return context.fail('the size of the grid must be known when the graph is built', 'Give the size as numbers.');
+  if (!sizes.every(isStatic))
+    return context.fail('the size of the grid must be known when the graph is built', 'Give the size as numbers.');
   const points = regularGrid(sizes, context.node.int('align_corners') !== 0);
   const dims = [points.length / (sizes.length + 1), sizes.length + 1];
   const constant = theta.graph.constant({ dataType: 'float64', dims, data: points }).cast(theta.dataType);

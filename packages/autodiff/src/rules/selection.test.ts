@@ -2,7 +2,11 @@ import { describe, test } from '@jest/globals';
 import { compress, gatherND, reverseSequence } from '@updraft/graph';
 import { expectDerivatives, type Build, type InputSpec } from './testing/central-differences.js';
 
-const indices = (shape: readonly number[], values: readonly number[]): InputSpec => ({ shape, dataType: 'int64', values });
+const indices = (shape: readonly number[], values: readonly number[]): InputSpec => ({
+  shape,
+  dataType: 'int64',
+  values,
+});
 const flags = (...values: number[]): InputSpec => ({ shape: [values.length], dataType: 'bool', values });
 
 const CASES: readonly [string, readonly InputSpec[], Build][] = [
