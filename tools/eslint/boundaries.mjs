@@ -22,4 +22,4 @@ export const BROWSER_SAFE = [
 ];
 
 /** Tests and what only tests use. */
-export const TESTS = ['**/*.test.ts', '**/testing/**/*.ts', 'packages/*/test/**/*.ts'];
+export const TESTS = ['**/*.test.ts', 'packages/*/src/**/testing/**/*.ts', 'packages/*/test/**/*.ts'];

@@ -1,8 +1,9 @@
 import nx from '@nx/eslint-plugin';
+import { fileURLToPath } from 'node:url';
 import tseslint from 'typescript-eslint';
 import { BROWSER_SAFE, depConstraints, TESTS } from './boundaries.mjs';
 
-const root = new URL('../..', import.meta.url).pathname;
+const root = fileURLToPath(new URL('../..', import.meta.url));
 
 const houseStyle = {
   'no-restricted-syntax': [

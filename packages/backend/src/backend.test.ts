@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Graph, tensor, type TensorData } from '@updraft/graph';
@@ -184,7 +184,9 @@ webgpu('programs on WebGPU agree with the CPU', () => {
   let results: WebGpuResults;
   // In a process of its own: the native WebGPU device does not survive the worker processes of jest.
   beforeAll(async () => {
-    const folder = mkdtempSync(join(new URL('../dist', import.meta.url).pathname, 'webgpu-'));
+    const dist = new URL('../dist', import.meta.url).pathname;
+    mkdirSync(dist, { recursive: true });
+    const folder = mkdtempSync(join(dist, 'webgpu-'));
     const script = join(folder, 'run.mjs');
     await build({
       entryPoints: [new URL('./testing/webgpu-run.ts', import.meta.url).pathname],
