@@ -7,7 +7,16 @@ import { fileURLToPath } from 'node:url';
 const jest = createRequire(import.meta.url).resolve('jest/bin/jest');
 const { status } = spawnSync(
   process.execPath,
-  ['--experimental-vm-modules', '--no-warnings', jest, '-c', 'tools/jest/jest.config.mjs', ...process.argv.slice(2)],
+  [
+    '--experimental-vm-modules',
+    '--no-warnings',
+    jest,
+    '-c',
+    'tools/jest/jest.config.mjs',
+    // A test that trains takes seconds, and many times that on a busy machine. (Settings of projects cannot say this.)
+    '--testTimeout=60000',
+    ...process.argv.slice(2),
+  ],
   {
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
     stdio: 'inherit',
