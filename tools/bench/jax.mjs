@@ -7,11 +7,20 @@ export async function jax(name, network) {
   await init('wasm');
   defaultDevice('wasm');
   const { batch } = network;
-  const weight = (shape) => np.array(numbers(shape.reduce((a, b) => a * b, 1)).map((value) => value * 0.05)).reshape(shape);
+  const weight = (shape) =>
+    np.array(numbers(shape.reduce((a, b) => a * b, 1)).map((value) => value * 0.05)).reshape(shape);
   const zeros = (shape) => np.zeros(shape);
-  const shapes = name === 'mlp' ? network.sizes.slice(1).flatMap((units, index) => [[network.sizes[index], units], [units]]) : [[16, 1, 5, 5], [1, 16, 1, 1], [32, 16, 5, 5], [1, 32, 1, 1], [512, 128], [128], [128, 10], [10]];
+  const shapes =
+    name === 'mlp'
+      ? network.sizes.slice(1).flatMap((units, index) => [[network.sizes[index], units], [units]])
+      : [[16, 1, 5, 5], [1, 16, 1, 1], [32, 16, 5, 5], [1, 32, 1, 1], [512, 128], [128], [128, 10], [10]];
   const targets = nn.oneHot(np.array(classes(batch, 10)).astype(np.int32), 10);
-  const crossEntropy = (logits, y) => nn.logSoftmax(logits, -1).mul(y).sum().mul(-1 / batch);
+  const crossEntropy = (logits, y) =>
+    nn
+      .logSoftmax(logits, -1)
+      .mul(y)
+      .sum()
+      .mul(-1 / batch);
   const forward =
     name === 'mlp'
       ? (params, x) => {
@@ -46,7 +55,11 @@ export async function jax(name, network) {
     });
     return next;
   });
-  let state = [shapes.map((shape) => (shape.length > 1 && shape[0] !== 1 ? weight(shape) : zeros(shape))), shapes.map(zeros), shapes.map(zeros)];
+  let state = [
+    shapes.map((shape) => (shape.length > 1 && shape[0] !== 1 ? weight(shape) : zeros(shape))),
+    shapes.map(zeros),
+    shapes.map(zeros),
+  ];
   const x = np.array(numbers(batch * 784)).reshape(name === 'mlp' ? [batch, 784] : [batch, 1, 28, 28]);
   return [
     {

@@ -11,7 +11,11 @@ import { updraft } from './updraft.mjs';
 const here = fileURLToPath(new URL('.', import.meta.url));
 if (!existsSync(`${here}node_modules/@jax-js/jax`)) {
   console.log('Installing the peers …');
-  const { status } = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', '--workspaces=false'], { cwd: here, stdio: 'inherit' });
+  const { status } = spawnSync(
+    'npm',
+    ['install', '--no-audit', '--no-fund', '--loglevel=error', '--workspaces=false'],
+    { cwd: here, stdio: 'inherit' },
+  );
   if (status !== 0) process.exit(status ?? 1);
 }
 const { jax } = await import('./jax.mjs');
@@ -23,7 +27,12 @@ const rounds = words.includes('--rounds') ? Number(words[words.indexOf('--rounds
 const chosen = words.filter((word) => NETWORKS[word] !== undefined);
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
-const record = { machine: `${cpus().length} × ${cpus()[0]?.model ?? 'CPU'}`, node: process.version, rounds, networks: {} };
+const record = {
+  machine: `${cpus().length} × ${cpus()[0]?.model ?? 'CPU'}`,
+  node: process.version,
+  rounds,
+  networks: {},
+};
 for (const name of chosen.length > 0 ? chosen : Object.keys(NETWORKS)) {
   const network = NETWORKS[name];
   const contestants = [];

@@ -10,10 +10,21 @@ export async function tensorflow(name, network) {
   if (name === 'gpt') return [await gpt(tf, network)];
   const model = tf.sequential();
   if (name === 'mlp') {
-    network.sizes.slice(1, -1).forEach((units, index) => model.add(tf.layers.dense({ units, activation: 'relu', ...(index === 0 ? { inputShape: [784] } : {}) })));
+    network.sizes
+      .slice(1, -1)
+      .forEach((units, index) =>
+        model.add(tf.layers.dense({ units, activation: 'relu', ...(index === 0 ? { inputShape: [784] } : {}) })),
+      );
   } else {
     network.channels.forEach((filters, index) => {
-      model.add(tf.layers.conv2d({ filters, kernelSize: 5, activation: 'relu', ...(index === 0 ? { inputShape: [28, 28, 1] } : {}) }));
+      model.add(
+        tf.layers.conv2d({
+          filters,
+          kernelSize: 5,
+          activation: 'relu',
+          ...(index === 0 ? { inputShape: [28, 28, 1] } : {}),
+        }),
+      );
       model.add(tf.layers.maxPooling2d({ poolSize: 2 }));
     });
     model.add(tf.layers.flatten());
@@ -24,7 +35,10 @@ export async function tensorflow(name, network) {
   const labels = tf.oneHot(tf.tensor1d(classes(batch, 10), 'int32'), 10).toFloat();
   const optimizer = tf.train.adam(1e-3);
   const step = async () => {
-    const loss = optimizer.minimize(() => tf.losses.softmaxCrossEntropy(labels, model.apply(x, { training: true })), true);
+    const loss = optimizer.minimize(
+      () => tf.losses.softmaxCrossEntropy(labels, model.apply(x, { training: true })),
+      true,
+    );
     await loss.data();
     loss.dispose();
   };
@@ -32,13 +46,29 @@ export async function tensorflow(name, network) {
 }
 
 async function gpt(tf, { batch, context, width, depth, heads, vocabulary }) {
-  const weight = (shape) => tf.variable(tf.tensor(numbers(shape.reduce((a, b) => a * b, 1)).map((value) => value * 0.03), shape));
+  const weight = (shape) =>
+    tf.variable(
+      tf.tensor(
+        numbers(shape.reduce((a, b) => a * b, 1)).map((value) => value * 0.03),
+        shape,
+      ),
+    );
   const table = weight([vocabulary, width]);
   const positions = weight([context, width]);
-  const layers = Array.from({ length: depth }, () => ({ g1: tf.variable(tf.ones([width])), g2: tf.variable(tf.ones([width])), qkv: weight([width, 3 * width]), out: weight([width, width]), up: weight([width, 4 * width]), down: weight([4 * width, width]) }));
+  const layers = Array.from({ length: depth }, () => ({
+    g1: tf.variable(tf.ones([width])),
+    g2: tf.variable(tf.ones([width])),
+    qkv: weight([width, 3 * width]),
+    out: weight([width, width]),
+    up: weight([width, 4 * width]),
+    down: weight([4 * width, width]),
+  }));
   const tokens = tf.tensor2d(classes(batch * context, vocabulary), [batch, context], 'int32');
   const labels = tf.oneHot(tf.tensor1d(classes(batch * context, vocabulary), 'int32'), vocabulary).toFloat();
-  const mask = tf.linalg.bandPart(tf.ones([context, context]), -1, 0).sub(1).mul(1e9);
+  const mask = tf.linalg
+    .bandPart(tf.ones([context, context]), -1, 0)
+    .sub(1)
+    .mul(1e9);
   const size = width / heads;
   const norm = (x, gain) => {
     const { mean, variance } = tf.moments(x, -1, true);
@@ -48,9 +78,18 @@ async function gpt(tf, { batch, context, width, depth, heads, vocabulary }) {
   const forward = () => {
     let x = tf.gather(table, tokens.flatten()).reshape([batch, context, width]).add(positions);
     for (const layer of layers) {
-      const [q, k, v] = tf.split(dense(norm(x, layer.g1), layer.qkv).reshape([batch, context, 3 * heads, size]).transpose([0, 2, 1, 3]), 3, 1);
+      const [q, k, v] = tf.split(
+        dense(norm(x, layer.g1), layer.qkv)
+          .reshape([batch, context, 3 * heads, size])
+          .transpose([0, 2, 1, 3]),
+        3,
+        1,
+      );
       const weights = tf.softmax(tf.matMul(q, k, false, true).div(Math.sqrt(size)).add(mask));
-      const mixed = tf.matMul(weights, v).transpose([0, 2, 1, 3]).reshape([batch * context, width]);
+      const mixed = tf
+        .matMul(weights, v)
+        .transpose([0, 2, 1, 3])
+        .reshape([batch * context, width]);
       x = x.add(dense(mixed, layer.out).reshape([batch, context, width]));
       const h = dense(norm(x, layer.g2), layer.up);
       const active = h.mul(h.mul(0.7978845608).add(h.pow(3).mul(0.0356774081)).tanh().add(1)).mul(0.5);

@@ -7,8 +7,13 @@ const python = process.env.PYTHON ?? 'python3';
 
 /** PyTorch eager on the CPU in a process of its own, one step per line; it measures itself. */
 export async function torch(name) {
-  if (spawnSync(python, ['-c', 'import torch']).status !== 0) throw new Error(`${python} has no torch (set PYTHON to one that has)`);
-  const child = spawn(python, [fileURLToPath(new URL('torch_step.py', import.meta.url)), name, String(Math.min(2, cpus().length))], { stdio: ['pipe', 'pipe', 'inherit'] });
+  if (spawnSync(python, ['-c', 'import torch']).status !== 0)
+    throw new Error(`${python} has no torch (set PYTHON to one that has)`);
+  const child = spawn(
+    python,
+    [fileURLToPath(new URL('torch_step.py', import.meta.url)), name, String(Math.min(2, cpus().length))],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  );
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const step = async () => {
     child.stdin.write('step\n');

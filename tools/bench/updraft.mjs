@@ -13,7 +13,10 @@ function pipeline(name, network) {
     const dims = [batch, network.context];
     return {
       model: gpt(network),
-      columns: { tokens: { dataType: 'int64', shape: ['batch', network.context] }, label: { dataType: 'int64', shape: ['batch', network.context] } },
+      columns: {
+        tokens: { dataType: 'int64', shape: ['batch', network.context] },
+        label: { dataType: 'int64', shape: ['batch', network.context] },
+      },
       data: {
         tokens: { dataType: 'int64', dims, data: BigInt64Array.from(classes(count, 256), BigInt) },
         label: { dataType: 'int64', dims, data: BigInt64Array.from(classes(count, 256), BigInt) },
@@ -22,8 +25,14 @@ function pipeline(name, network) {
   }
   const shape = name === 'mlp' ? [784] : [1, 28, 28];
   return {
-    model: name === 'mlp' ? mlp({ input: [784], hidden: network.sizes.slice(1, -1), classes: 10 }) : lenet({ input: shape, classes: 10, channels: network.channels, hidden: network.hidden }),
-    columns: { image: { dataType: 'float32', shape: ['batch', ...shape] }, label: { dataType: 'int64', shape: ['batch'] } },
+    model:
+      name === 'mlp'
+        ? mlp({ input: [784], hidden: network.sizes.slice(1, -1), classes: 10 })
+        : lenet({ input: shape, classes: 10, channels: network.channels, hidden: network.hidden }),
+    columns: {
+      image: { dataType: 'float32', shape: ['batch', ...shape] },
+      label: { dataType: 'int64', shape: ['batch'] },
+    },
     data: {
       image: { dataType: 'float32', dims: [batch, ...shape], data: numbers(batch * 784) },
       label: { dataType: 'int64', dims: [batch], data: BigInt64Array.from(classes(batch, 10), BigInt) },
@@ -35,9 +44,16 @@ function pipeline(name, network) {
 export async function updraft(name, network) {
   const { model, columns, data } = pipeline(name, network);
   const backend = await createBackend({ device: 'cpu' });
-  const sampler = { columns, draw: () => ({ columns: data, size: network.batch }), state: () => null, restore: () => undefined };
+  const sampler = {
+    columns,
+    draw: () => ({ columns: data, size: network.batch }),
+    state: () => null,
+    restore: () => undefined,
+  };
   const updateRule = adamw({ learningRate: 1e-3 });
-  const events = train({ model, sampler, reward: crossEntropy(), updateRule, backend, steps: 1e9 })[Symbol.asyncIterator]();
+  const events = train({ model, sampler, reward: crossEntropy(), updateRule, backend, steps: 1e9 })[
+    Symbol.asyncIterator
+  ]();
   const nextStep = async () => {
     for (;;) {
       const { value } = await events.next();
@@ -47,24 +63,47 @@ export async function updraft(name, network) {
 
   const specs = modelSpecs(model);
   const zeros = (spec, initial = 0) => ({ kind: 'state', shape: spec.shape, dataType: spec.dataType, initial });
-  const state = updateRule.init({ params: specs.params, like: zeros, likeParams: () => Object.fromEntries(Object.entries(specs.params).map(([key, spec]) => [key, zeros(spec)])) });
-  const bound = Object.fromEntries(Object.entries(columns).map(([key, spec]) => [key, { ...spec, shape: data[key].dims }]));
-  const step = buildStepProgram({ model, specs, reward: crossEntropy(), updateRule, state, columns: bound, phase: 'step', monitored: false, perExample: false });
+  const state = updateRule.init({
+    params: specs.params,
+    like: zeros,
+    likeParams: () => Object.fromEntries(Object.entries(specs.params).map(([key, spec]) => [key, zeros(spec)])),
+  });
+  const bound = Object.fromEntries(
+    Object.entries(columns).map(([key, spec]) => [key, { ...spec, shape: data[key].dims }]),
+  );
+  const step = buildStepProgram({
+    model,
+    specs,
+    reward: crossEntropy(),
+    updateRule,
+    state,
+    columns: bound,
+    phase: 'step',
+    monitored: false,
+    perExample: false,
+  });
   const { graph } = copyGraph(step.graph);
   const session = await ort.InferenceSession.create(encodeModel(graph), { graphOptimizationLevel: 'all' });
   const tensorOf = ({ name: input, dataType, shape }) => {
     const count = shape.reduce((a, b) => a * b, 1);
-    return new ort.Tensor(dataType, input.startsWith('param/') ? numbers(count).map((value) => value * 0.05) : new Float32Array(count), shape);
+    return new ort.Tensor(
+      dataType,
+      input.startsWith('param/') ? numbers(count).map((value) => value * 0.05) : new Float32Array(count),
+      shape,
+    );
   };
   const feeds = {};
   const spare = {};
   for (const input of graph.inputs) {
     const column = input.name.startsWith('batch/') ? data[input.name.slice(6)] : undefined;
-    feeds[input.name] = column === undefined ? tensorOf(input) : new ort.Tensor(column.dataType, column.data, column.dims);
+    feeds[input.name] =
+      column === undefined ? tensorOf(input) : new ort.Tensor(column.dataType, column.data, column.dims);
     if (step.updates.has(input.name)) spare[input.name] = tensorOf(input);
   }
   for (const { name: scalar, at } of step.scalars) feeds[`scalar/${scalar}`].data[0] = at(1);
-  const metrics = Object.fromEntries([...step.metrics.values()].map((output) => [output, new ort.Tensor('float32', new Float32Array(1), [])]));
+  const metrics = Object.fromEntries(
+    [...step.metrics.values()].map((output) => [output, new ort.Tensor('float32', new Float32Array(1), [])]),
+  );
   const bare = async () => {
     const fetches = { ...metrics };
     for (const [input, output] of step.updates) fetches[output] = spare[input];

@@ -133,7 +133,9 @@ export function emptyTensor<T extends DataType>(dataType: T, dims: readonly numb
   const data: unknown =
     dataType === 'string'
       ? new Array<string>(count).fill('')
-      : new ARRAYS[dataType as Exclude<DataType, 'string'>](DATA_TYPES[dataType].bits === 4 ? Math.ceil(count / 2) : count);
+      : new ARRAYS[dataType as Exclude<DataType, 'string'>](
+          DATA_TYPES[dataType].bits === 4 ? Math.ceil(count / 2) : count,
+        );
   return { dataType, dims: [...dims], data: data as DataTypeStorage[T] };
 }
 

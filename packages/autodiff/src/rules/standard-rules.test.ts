@@ -64,7 +64,7 @@ const binary = (
       [
         `${name} ${JSON.stringify(a)} ${JSON.stringify(b)}`,
         [spec(...a), { ...spec(...b), offset: (spec(...b).offset ?? 0) + 0.37 }],
-        (x, y) => [f(x as g.Tensor, y as g.Tensor)],
+        (x: g.Tensor | undefined, y: g.Tensor | undefined) => [f(x as g.Tensor, y as g.Tensor)],
         options,
       ] as unknown as Case,
   );

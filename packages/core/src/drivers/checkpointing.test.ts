@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createBackend, type Backend } from '@updraft/backend';
 import { z } from 'zod';
 import { CheckpointError, MemoryCheckpointStore, type Checkpoint } from '../checkpoint/index.js';
@@ -8,6 +8,9 @@ import { RandomStream } from '../random/index.js';
 import { mapValues } from '../tree.js';
 import { FunctionSampler, noisyModel, phasedMomentum, squaredError } from './testing/pipeline.js';
 import { train, type TrainOptions } from './train.js';
+
+// Machines that run checks are busy.
+jest.setTimeout(60_000);
 
 let backend: Backend;
 beforeAll(async () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createBackend, type Backend } from '@updraft/backend';
 import { tensor } from '@updraft/graph';
 import { MemoryCheckpointStore } from '../checkpoint/index.js';
@@ -10,6 +10,9 @@ import { mapValues } from '../tree.js';
 import { evaluate } from './evaluate.js';
 import { FunctionSampler, noisyModel, phasedMomentum, squaredError } from './testing/pipeline.js';
 import { train, type TrainOptions, type TrainResult } from './train.js';
+
+// Machines that run checks are busy.
+jest.setTimeout(60_000);
 
 let backend: Backend;
 beforeAll(async () => {

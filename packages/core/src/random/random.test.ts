@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import { CoreError } from '../errors.js';
 import { naturalLogarithm, normalQuantile, philoxBlocks, RandomStream } from './index.js';
@@ -39,6 +39,9 @@ describe('Philox4x32-10', () => {
     }
   });
 });
+
+// Statistics need many draws, and machines that run checks are busy.
+jest.setTimeout(60_000);
 
 /** Made by tools/golden/philox.py. */
 const golden = JSON.parse(readFileSync(new URL('../../golden/philox.json', import.meta.url), 'utf8')) as {
@@ -111,7 +114,7 @@ describe('RandomStream', () => {
           const [normals, expected] = [new Float32Array(length), new Float32Array(length)];
           bulk.fillNormal(normals);
           for (let index = 0; index < length; index++) expected[index] = one.normal();
-          expect(normals).toEqual(expected);
+          expect(Buffer.from(normals.buffer).equals(Buffer.from(expected.buffer))).toBe(true);
         }
         expect(bulk.word()).toBe(one.word());
       }),

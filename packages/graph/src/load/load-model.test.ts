@@ -452,7 +452,8 @@ test('errors are Updraft errors with a stable code', () => {
 test("weights that lie at odd places of Node's buffers are read", () => {
   const graph = new Graph('odd');
   const x = graph.input('x', 'float32', [3]);
-  for (let length = 1; length < 5; length++) graph.output(x.add(graph.constant(tensor([1, 2, 3]), 'float32', 'w'.repeat(length))));
+  for (let length = 1; length < 5; length++)
+    graph.output(x.add(graph.constant(tensor([1, 2, 3]), 'float32', 'w'.repeat(length))));
   for (const value of loadModel(Buffer.from(encodeModel(graph))).graph.constants.values())
     expect(value).toEqual(tensor([1, 2, 3]));
 });

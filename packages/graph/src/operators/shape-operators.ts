@@ -42,7 +42,8 @@ const RESHAPE: OperatorSchema = {
         inferred = axis;
         return 1;
       }
-      if (dim === 0 && zeroCopies) return x.shape[axis] ?? context.fail(`the new shape copies axis ${axis}, which ${shapeText(x.shape)} lacks`);
+      if (dim === 0 && zeroCopies)
+        return x.shape[axis] ?? context.fail(`the new shape copies axis ${axis}, which ${shapeText(x.shape)} lacks`);
       return dim;
     });
     const size = dimProduct(x.shape);
@@ -62,7 +63,8 @@ const RESHAPE: OperatorSchema = {
 /** A shape computed at run time: its length is known, its values are new symbols. */
 function unknownTarget(context: InferenceContext): readonly Dim[] {
   const length = context.input(1).shape[0];
-  if (length === undefined || !isStatic(length)) context.fail('the rank of the new shape is not known when the graph is built');
+  if (length === undefined || !isStatic(length))
+    context.fail('the rank of the new shape is not known when the graph is built');
   return Array.from({ length }, (_, axis) => context.unknownDim(`reshaped_${axis}`));
 }
 
@@ -90,7 +92,11 @@ const SQUEEZE: OperatorSchema = {
         context.fail(`axis ${axis} of ${shapeText(x.shape)} has not size 1`);
     const dropped = (dim: Dim, axis: number): boolean => (axes === undefined ? dim === 1 : axes.includes(axis));
     return [
-      { dataType: x.dataType, shape: x.shape.filter((dim, axis) => !dropped(dim, axis)), elements: context.elements(0) },
+      {
+        dataType: x.dataType,
+        shape: x.shape.filter((dim, axis) => !dropped(dim, axis)),
+        elements: context.elements(0),
+      },
     ];
   },
 };
@@ -104,7 +110,9 @@ const UNSQUEEZE: OperatorSchema = {
     const count = context.staticElements(1, 'the axes').length;
     const axes = inputAxes(context, 1, x.rank + count) as readonly number[];
     let next = 0;
-    const shape = Array.from({ length: x.rank + count }, (_, axis): Dim => (axes.includes(axis) ? 1 : (x.shape[next++] as Dim)));
+    const shape = Array.from({ length: x.rank + count }, (_, axis): Dim =>
+      axes.includes(axis) ? 1 : (x.shape[next++] as Dim),
+    );
     return [{ dataType: x.dataType, shape, elements: shape.length <= 1 ? context.elements(0) : undefined }];
   },
 };
@@ -117,7 +125,11 @@ const TRANSPOSE: OperatorSchema = {
   infer(context) {
     const x = context.input(0);
     const permutation = context.node.optionalInts('perm') ?? x.shape.map((_, axis) => x.rank - 1 - axis);
-    if (permutation.length !== x.rank || new Set(permutation).size !== x.rank || permutation.some((axis) => axis < 0 || axis >= x.rank))
+    if (
+      permutation.length !== x.rank ||
+      new Set(permutation).size !== x.rank ||
+      permutation.some((axis) => axis < 0 || axis >= x.rank)
+    )
       context.fail(`[${permutation.join(', ')}] is no permutation of the axes of ${shapeText(x.shape)}`);
     return [{ dataType: x.dataType, shape: permutation.map((axis) => x.shape[axis] as Dim) }];
   },
@@ -151,7 +163,11 @@ const CONCAT: OperatorSchema = {
         shape[at] =
           at === axis
             ? dimAdd(shape[at] as Dim, dim)
-            : context.unify(shape[at] as Dim, dim, `axis ${at} of the parts ${shapeText(first.shape)} and ${shapeText(part.shape)}`);
+            : context.unify(
+                shape[at] as Dim,
+                dim,
+                `axis ${at} of the parts ${shapeText(first.shape)} and ${shapeText(part.shape)}`,
+              );
       });
     }
     const contents = parts.map((_, index) => context.elements(index));
@@ -181,7 +197,11 @@ const SPLIT: OperatorSchema = {
     if (context.inputs[1] !== undefined) {
       sizes = context.elements(1) ?? Array.from({ length: count }, (_, index) => context.unknownDim(`split_${index}`));
       if (sizes.length !== count) context.fail(`${sizes.length} sizes are given for ${count} outputs`);
-      context.unify(sizes.reduce(dimAdd, 0), size, `the sizes [${sizes.map(dimText).join(', ')}] and axis ${axis} of ${shapeText(x.shape)}`);
+      context.unify(
+        sizes.reduce(dimAdd, 0),
+        size,
+        `the sizes [${sizes.map(dimText).join(', ')}] and axis ${axis} of ${shapeText(x.shape)}`,
+      );
     } else {
       const each = dimCeilDivide(size, count);
       sizes = Array.from({ length: count }, (_, index) =>
@@ -195,8 +215,15 @@ const SPLIT: OperatorSchema = {
 const FAR = 2 ** 31 - 1;
 
 /** Number of elements that a slice of an axis takes. */
-function sliceCount(context: InferenceContext, size: Dim, start: Dim | undefined, end: Dim | undefined, step: Dim | undefined): Dim {
-  if (start === undefined || end === undefined || step === undefined || !isStatic(step)) return context.unknownDim('sliced');
+function sliceCount(
+  context: InferenceContext,
+  size: Dim,
+  start: Dim | undefined,
+  end: Dim | undefined,
+  step: Dim | undefined,
+): Dim {
+  if (start === undefined || end === undefined || step === undefined || !isStatic(step))
+    return context.unknownDim('sliced');
   if (step === 0) context.fail('a step is 0');
   const forward = step > 0;
   // A position as an offset from the begin of the axis, clamped to it. Backward, the start stays inside (ONNX, unlike
@@ -226,7 +253,8 @@ const SLICE: OperatorSchema = {
   infer(context) {
     const x = context.input(0);
     const count = context.input(1).shape[0];
-    if (count === undefined || !isStatic(count)) context.fail('the number of sliced axes must be known when the graph is built');
+    if (count === undefined || !isStatic(count))
+      context.fail('the number of sliced axes must be known when the graph is built');
     const axes = inputAxes(context, 3, x.rank) ?? Array.from({ length: count as number }, (_, axis) => axis);
     const [starts, ends] = [context.elements(1), context.elements(2)];
     const steps = context.inputs[4] === undefined ? axes.map(() => 1) : context.elements(4);
@@ -253,8 +281,12 @@ function slicedElements(
   const wrap = (at: number): number => (at < 0 ? at + size : at);
   const clamp = (at: number, low: number, high: number): number => Math.min(Math.max(at, low), high);
   const result: Dim[] = [];
-  if (step > 0) for (let at = clamp(wrap(start), 0, size); at < clamp(wrap(end), 0, size); at += step) result.push(elements[at] as Dim);
-  else for (let at = clamp(wrap(start), 0, size - 1); at > clamp(wrap(end), -1, size - 1); at += step) result.push(elements[at] as Dim);
+  if (step > 0)
+    for (let at = clamp(wrap(start), 0, size); at < clamp(wrap(end), 0, size); at += step)
+      result.push(elements[at] as Dim);
+  else
+    for (let at = clamp(wrap(start), 0, size - 1); at > clamp(wrap(end), -1, size - 1); at += step)
+      result.push(elements[at] as Dim);
   return result;
 }
 
@@ -280,7 +312,8 @@ const PAD: OperatorSchema = {
         pads === undefined
           ? context.unknownDim('padded')
           : dimAdd(shape[axis] as Dim, dimAdd(pads[index] as Dim, pads[index + axes.length] as Dim));
-      if (isStatic(shape[axis] as Dim) && (shape[axis] as number) < 0) context.fail(`axis ${axis} of ${shapeText(x.shape)} is cropped below 0`);
+      if (isStatic(shape[axis] as Dim) && (shape[axis] as number) < 0)
+        context.fail(`axis ${axis} of ${shapeText(x.shape)} is cropped below 0`);
     });
     return [{ dataType: x.dataType, shape }];
   },
@@ -376,7 +409,8 @@ export const squeeze = (x: Tensor, axes?: IntegerList): Tensor => apply(SQUEEZE,
 /** Insert axes of size 1 at these positions of the result. */
 export const unsqueeze = (x: Tensor, axes: IntegerList): Tensor => apply(UNSQUEEZE, [x, integerList(x.graph, axes)]);
 /** Permute axes; default: reverse them. */
-export const transpose = (x: Tensor, permutation?: readonly number[]): Tensor => apply(TRANSPOSE, [x], { perm: permutation });
+export const transpose = (x: Tensor, permutation?: readonly number[]): Tensor =>
+  apply(TRANSPOSE, [x], { perm: permutation });
 /** Broadcast to a shape; 1 keeps the size of the input. */
 export const expand = (x: Tensor, shape: IntegerList): Tensor => apply(EXPAND, [x, integerList(x.graph, shape)]);
 /** Join along an axis. */
@@ -401,7 +435,13 @@ export const slice = (
   ends: IntegerList,
   axes?: IntegerList,
   steps?: IntegerList,
-): Tensor => apply(SLICE, [x, starts, ends, axes, steps].map((list, index) => (index === 0 ? x : integerList(x.graph, list as IntegerList | undefined))));
+): Tensor =>
+  apply(
+    SLICE,
+    [x, starts, ends, axes, steps].map((list, index) =>
+      index === 0 ? x : integerList(x.graph, list as IntegerList | undefined),
+    ),
+  );
 
 export interface PadOptions {
   readonly mode?: 'constant' | 'reflect' | 'edge' | 'wrap';
@@ -412,25 +452,26 @@ export interface PadOptions {
 }
 /** Add elements around a tensor: all begins, then all ends; negative numbers crop. */
 export const pad = (x: Tensor, pads: IntegerList, options: PadOptions = {}): Tensor =>
-  apply(PAD, [x, integerList(x.graph, pads), options.value, integerList(x.graph, options.axes)], { mode: options.mode });
+  apply(PAD, [x, integerList(x.graph, pads), options.value, integerList(x.graph, options.axes)], {
+    mode: options.mode,
+  });
 /** Repeat along every axis. */
 export const tile = (x: Tensor, repeats: IntegerList): Tensor => apply(TILE, [x, integerList(x.graph, repeats)]);
 /** [n, c·b², h, w] → [n, c, h·b, w·b]. */
 export const depthToSpace = (x: Tensor, blockSize: number, mode?: 'DCR' | 'CRD'): Tensor =>
   apply(DEPTH_TO_SPACE, [x], { blocksize: blockSize, mode });
 /** [n, c, h·b, w·b] → [n, c·b², h, w]. */
-export const spaceToDepth = (x: Tensor, blockSize: number): Tensor => apply(SPACE_TO_DEPTH, [x], { blocksize: blockSize });
+export const spaceToDepth = (x: Tensor, blockSize: number): Tensor =>
+  apply(SPACE_TO_DEPTH, [x], { blocksize: blockSize });
 /** Upper (default) or lower triangle of the last two axes, zeros elsewhere. */
 export const trilu = (
   x: Tensor,
   options: { readonly upper?: boolean; readonly diagonal?: number | Tensor | undefined } = {},
 ): Tensor => {
   const { diagonal } = options;
-  return apply(
-    TRILU,
-    [x, typeof diagonal === 'number' ? x.graph.constant(diagonal, 'int64') : diagonal],
-    { upper: flag(options.upper) },
-  );
+  return apply(TRILU, [x, typeof diagonal === 'number' ? x.graph.constant(diagonal, 'int64') : diagonal], {
+    upper: flag(options.upper),
+  });
 };
 /** Reverse the first `lengths[i]` steps of every sequence of a batch. */
 export const reverseSequence = (

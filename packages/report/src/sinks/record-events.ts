@@ -17,7 +17,12 @@ export type RecordedEvent =
       readonly runMilliseconds: number;
       readonly drawMilliseconds: number;
     }
-  | { readonly type: 'checkpoint'; readonly step: number; readonly milliseconds: number; readonly blockedMilliseconds?: number }
+  | {
+      readonly type: 'checkpoint';
+      readonly step: number;
+      readonly milliseconds: number;
+      readonly blockedMilliseconds?: number;
+    }
   | {
       readonly type: 'evaluation';
       readonly step: number;
