@@ -29,7 +29,7 @@ const unary = (
   x: InputSpec = of(10, 20),
   options?: DifferenceOptions,
 ): Case =>
-  [name, [x], (value) => [f(value as g.Tensor)], ...(options === undefined ? [] : [options])] as unknown as Case;
+  [name, [x], (value: g.Tensor) => [f(value)], ...(options === undefined ? [] : [options])] as unknown as Case;
 
 /** Broadcasts in every direction. */
 const PAIRS: readonly (readonly [number[], number[]])[] = [
