@@ -7,7 +7,7 @@ import type { Graph } from './graph.js';
 import { currentGraph, currentLabel } from './graph.js';
 import { Node } from './node.js';
 import type { InferenceContext, OperatorSchema, TensorType } from './schema.js';
-import { broadcastShapes, ShapeError, type Shape } from './shape.js';
+import { broadcastShapes, ShapeError, shapeSize, type Shape } from './shape.js';
 import { Tensor } from './tensor.js';
 
 /** An operator was given inputs, attributes or element types that its schema does not allow. */
@@ -250,13 +250,21 @@ export function appendNode(
   return node;
 }
 
+/**
+ * Contents that really are the elements of the output. Schemas combine them as vectors; matrices of equal length that
+ * broadcast ([2, 1] with [2]) have more elements than that, so what does not fill the shape is not known after all.
+ */
+function contentsOf({ shape, elements }: TensorType): readonly Dim[] | undefined {
+  return elements !== undefined && dimEquals(shapeSize(shape), elements.length) ? elements : undefined;
+}
+
 function outputTensor(node: Node, index: number, type: TensorType, given: string | undefined): Tensor {
   const { graph } = node;
   const base = index === 0 ? node.name : `${node.name}_${index}`;
   const name = given ?? graph.uniqueName(`${base}:${index}`);
   // Sibling bodies may repeat names, so exact names are the caller's; they only keep generated ones away.
   if (given !== undefined) graph.uniqueName(given);
-  return new Tensor(graph, name, type.dataType, type.shape, type.elements, node, index);
+  return new Tensor(graph, name, type.dataType, type.shape, contentsOf(type), node, index);
 }
 
 /** Append a node and return its first output. */

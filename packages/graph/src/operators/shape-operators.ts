@@ -237,7 +237,16 @@ function sliceCount(
   const [from, to] = [position(start, 0), position(end, forward ? 0 : -1)];
   const length = forward ? dimSubtract(to, from) : dimSubtract(from, to);
   const count = dimCeilDivide(length, Math.abs(step));
-  return isStatic(count) ? Math.max(count, 0) : isStatic(size) ? dimMax(count, 0) : count;
+  if (isStatic(count)) return Math.max(count, 0);
+  return isStatic(size) || mayBeEmpty(start, end, forward) ? dimMax(count, 0) : count;
+}
+
+/** Whether the written bounds may lie in the wrong order on an axis of symbolic size: `[4:2]`, `[1:-1]` of one element. */
+function mayBeEmpty(start: Dim, end: Dim, forward: boolean): boolean {
+  if (!isStatic(start) || !isStatic(end)) return false;
+  // To the far end of the axis there is always something or nothing, never less.
+  if (forward ? end >= FAR : end <= -FAR) return false;
+  return start < 0 !== end < 0 || (forward ? start > end : start < end);
 }
 
 const SLICE: OperatorSchema = {
