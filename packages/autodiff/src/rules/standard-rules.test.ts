@@ -28,8 +28,7 @@ const unary = (
   f: (x: g.Tensor) => g.Tensor,
   x: InputSpec = of(10, 20),
   options?: DifferenceOptions,
-): Case =>
-  [name, [x], (value: g.Tensor) => [f(value)], ...(options === undefined ? [] : [options])] as unknown as Case;
+): Case => [name, [x], (value: g.Tensor) => [f(value)], ...(options === undefined ? [] : [options])] as unknown as Case;
 
 /** Broadcasts in every direction. */
 const PAIRS: readonly (readonly [number[], number[]])[] = [
