@@ -1,5 +1,4 @@
 import {
-  add,
   dependenciesOf,
   expressionText,
   isFloat,
@@ -17,6 +16,7 @@ import { type DerivativeContext, type DerivativeTable } from './derivative.js';
 import { NonDifferentiableError } from './errors.js';
 import { standardDerivatives } from './rules/index.js';
 import { markedDerivative } from './stop-gradient.js';
+import { sumOfParts } from './tiling.js';
 
 export interface GradientOptions {
   /** Gradient of each output (same shape); default: ones, so that scalar losses need none. */
@@ -41,7 +41,7 @@ class Accumulator {
   take(value: Tensor): Tensor | undefined {
     const parts = this.#parts.get(value);
     if (parts === undefined) return undefined;
-    const total = parts.reduce((sum, part) => add(sum, part));
+    const total = sumOfParts(parts);
     this.#parts.set(value, [total]);
     return total;
   }

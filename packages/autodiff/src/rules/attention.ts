@@ -95,6 +95,9 @@ function attention(context: DerivativeContext): readonly (Tensor | undefined)[] 
   const factor = node.attribute('scale', 'float') ?? 1 / Math.sqrt(size);
   const products = matMul(query, transpose(repeatedHeads(context, key, heads), [0, 1, 3, 2]));
   let scores = mul(products, factor);
+  // Before anything forbids a score: what is forbidden would come back as minus the cap.
+  const cap = node.float('softcap');
+  if (cap !== 0) scores = mul(tanh(div(scores, cap)), cap);
   if (node.int('is_causal') !== 0) {
     const rows = positions(query, 2);
     const first = pastKey === undefined ? rows : add(rows, reshape(shapeNode(pastKey, { start: 2, end: 3 }), []));
@@ -103,8 +106,6 @@ function attention(context: DerivativeContext): readonly (Tensor | undefined)[] 
   if (mask !== undefined)
     scores =
       mask.dataType === 'bool' ? where(mask, scores, forbidden(scores)) : add(scores, mask.cast(scores.dataType));
-  const cap = node.float('softcap');
-  if (cap !== 0) scores = mul(tanh(div(scores, cap)), cap);
   const result = matMul(softmax(scores, -1).cast(value.dataType), repeatedHeads(context, value, heads));
   return [context.input(0).rank === 4 ? result : outOfHeads(result), key, value];
 }

@@ -56,13 +56,13 @@ const choose = (condition: Tensor, then: Tensor | number, otherwise: Tensor | nu
 const asTensor = (value: Tensor | number, like: Tensor): Tensor =>
   typeof value === 'number' ? like.graph.constant(value, like.dataType) : value;
 
-const INVERSE_SQRT_2PI = 1 / Math.sqrt(2 * Math.PI);
+const LOG_2_OVER_SQRT_PI = Math.log(2 / Math.sqrt(Math.PI));
 
-/** d/dx of x·Φ(x): Φ(x) + x·φ(x). */
+/** d/dx of x·Φ(x): Φ(x) + x·φ(x) = (1 + erf(s) + 2/√π·s·exp(-s²)) / 2 with s = x/√2, in as few passes as there are. */
 function geluSlope(x: Tensor): Tensor {
-  const cumulative = mul(0.5, add(1, erf(mul(x, Math.SQRT1_2))));
-  const density = mul(INVERSE_SQRT_2PI, exp(mul(-0.5, square(x))));
-  return add(cumulative, mul(x, density));
+  const s = mul(x, Math.SQRT1_2);
+  const density = exp(sub(LOG_2_OVER_SQRT_PI, square(s)));
+  return mul(0.5, add(1, add(erf(s), mul(s, density))));
 }
 
 /** d/dx of 0.5·x·(1 + tanh(u)) with u = √(2/π)·(x + 0.044715·x³). */
@@ -179,7 +179,7 @@ export const elementwiseRules: readonly DerivativeRule[] = [
   {
     operator: 'Clip',
     order: 'any',
-    notes: 'derivative 1 at the bounds, as in PyTorch; bounds get the gradient of what they cut',
+    notes: 'derivative 1 at the bounds; bounds get the gradient of what they cut',
     backward(context) {
       const x = context.input(0);
       const gradient = context.gradient(0);
@@ -260,10 +260,21 @@ export const elementwiseRules: readonly DerivativeRule[] = [
     'Multinomial',
     'Hardmax',
     'Unique',
+    'Constant',
+    'RandomNormal',
+    'RandomUniform',
+    'HannWindow',
+    'HammingWindow',
+    'BlackmanWindow',
+    'MelWeightMatrix',
+    'MatMulInteger',
+    'ConvInteger',
+    'QLinearMatMul',
+    'QLinearConv',
   ].map((operator) => zeroDerivative(operator)),
 ];
 
-/** Max and Min of several operands: ties share the gradient equally, as `torch.amax` and `numpy`-style subgradients do. */
+/** Max and Min of several operands: ties share the gradient equally, as `torch.maximum` and `torch.amax` have it. */
 function extreme(operator: 'Max' | 'Min'): DerivativeRule {
   return {
     operator,

@@ -19,6 +19,8 @@ import { resizeRules } from './resize.js';
 import { samplingRules } from './sampling.js';
 import { selectionRules } from './selection.js';
 import { shapeRules } from './shape.js';
+import { signalRules } from './signal.js';
+import { unfoldingRules } from './unfolding.js';
 
 export { straightThroughQuantization } from './quantisation.js';
 
@@ -44,6 +46,8 @@ export const standardRules = (): readonly DerivativeRule[] => [
   ...samplingRules,
   ...selectionRules,
   ...shapeRules,
+  ...signalRules,
+  ...unfoldingRules,
 ];
 
 let shared: DerivativeTable | undefined;

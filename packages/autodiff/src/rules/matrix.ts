@@ -1,4 +1,4 @@
-import { gemm, matMul, mul, reduceSum, sumTo, type Tensor } from '@updraft/graph';
+import { gemm, matMul, mul, sumTo, type Tensor } from '@updraft/graph';
 import type { DerivativeContext, DerivativeRule } from '../derivative.js';
 
 /** Swap the last two axes. ONNX Runtime fuses this transpose into the product that reads it. */
@@ -78,13 +78,9 @@ const generalMatrixProduct: DerivativeRule = {
           ? gemm(gradient, a, undefined, { alpha, transposeA: true, transposeB: transA })
           : gemm(a, gradient, undefined, { alpha, transposeA: !transA })
         : undefined,
-      c !== undefined && context.needs(2) ? scaled(biasGradient(gradient, c), beta) : undefined,
+      c !== undefined && context.needs(2) ? scaled(sumTo(gradient, c), beta) : undefined,
     ];
   },
 };
-
-function biasGradient(gradient: Tensor, bias: Tensor): Tensor {
-  return bias.rank === 1 && bias.shape[0] !== 1 ? reduceSum(gradient, [0], { keepDims: false }) : sumTo(gradient, bias);
-}
 
 export const matrixRules: readonly DerivativeRule[] = [matrixProduct, generalMatrixProduct];

@@ -2,6 +2,7 @@ import {
   add,
   conv,
   elu,
+  flatten,
   gelu,
   gemm,
   hardSigmoid,
@@ -10,8 +11,11 @@ import {
   matMul,
   mul,
   relu,
+  reshape,
+  shapeOf,
   sigmoid,
   simplifiedLayerNormalization,
+  softmax,
   softplus,
   softsign,
   tanh,
@@ -119,6 +123,12 @@ export const microsoftRules: readonly DerivativeRule[] = [
   byDecomposition('com.microsoft.QuickGelu', ({ input, node }) => [
     mul(input(0), sigmoid(mul(input(0), node.float('alpha')))),
   ]),
+  // One softmax over all axes from `axis` on.
+  byDecomposition(
+    'com.microsoft.BiasSoftmax',
+    ({ input, node }) => [reshape(softmax(flatten(add(input(0), input(1)), node.int('axis')), 1), shapeOf(input(0)))],
+    { notes: 'ONNX Runtime has kernels for GPUs only' },
+  ),
   byDecomposition('com.microsoft.FusedMatMul', ({ input, node }) => {
     const product = matMul(factor(input(0), node, 'A'), factor(input(1), node, 'B'));
     const alpha = node.float('alpha');

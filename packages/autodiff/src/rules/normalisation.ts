@@ -1,7 +1,9 @@
 import {
   add,
   div,
+  matMul,
   mul,
+  neg,
   normalizeAxis,
   pad,
   pow,
@@ -11,11 +13,13 @@ import {
   reduceMean,
   reshape,
   shapeOf,
+  sizeOf,
   slice,
   sqrt,
   square,
   sub,
   sumTo,
+  zerosLike,
   type Tensor,
 } from '@updraft/graph';
 import { byDecomposition } from '../decomposition.js';
@@ -44,31 +48,62 @@ function batchNormalized({ node, input }: DerivativeContext): (Tensor | undefine
   return [add(mul(sub(x, perChannel(input(3), x)), perChannel(factor, x)), perChannel(bias, x))];
 }
 
+/** Mean μ and inverse standard deviation r of a layer normalisation: its own outputs where it has them. */
+function layerStatistics(
+  { node, input, outputs }: DerivativeContext,
+  axes: readonly number[],
+): { readonly mean: Tensor; readonly inverse: Tensor } {
+  const x = input(0);
+  const [, mean, inverse] = outputs;
+  if (mean?.dataType === x.dataType && inverse?.dataType === x.dataType) return { mean, inverse };
+  const computed = reduceMean(x, axes, KEEP);
+  const variance = reduceMean(square(sub(x, computed)), axes, KEEP);
+  return { mean: computed, inverse: reciprocal(sqrt(add(variance, node.float('epsilon')))) };
+}
+
+/** Mean over the normalised axes of `value`·`scale`: a product with a vector where it is one, which saves a pass. */
+function scaledMean(value: Tensor, scale: Tensor, axes: readonly number[]): Tensor {
+  const width = value.shape[value.rank - 1];
+  return axes.length === 1 && scale.rank === 1 && typeof width === 'number' && scale.shape[0] === width
+    ? matMul(value, mul(scale, 1 / width).unsqueeze([1]))
+    : reduceMean(mul(value, scale), axes, KEEP);
+}
+
 /**
- * Layer normalisation, with the statistics of the forward pass. With x̂ = (x - μ)·r and g = dy·scale:
- * dx = r·(g - mean(g) - x̂·mean(g·x̂)).
+ * Layer normalisation. With x̂ = (x - μ)·r and g = dy·scale: dx = r·(g - mean(g) - x̂·mean(g·x̂)). The statistics have
+ * derivatives of their own: dμ/dx = 1/n and dr/dx = -r²·x̂/n for n normalised elements.
  */
 function layerBackward(context: DerivativeContext): (Tensor | undefined)[] {
   const { node } = context;
   const x = context.input(0);
   const scale = context.input(1);
-  const gradient = context.gradient(0);
-  if (context.outputGradients[1] !== undefined || context.outputGradients[2] !== undefined)
-    context.fail('its statistics have no derivative', 'Compute mean and variance with reduceMean where they need one.');
+  const [flowing, ofMean, ofInverse] = context.outputGradients;
   const axes = range(normalizeAxis(node.int('axis'), x.rank), x.rank);
-  const mean = reduceMean(x, axes, KEEP);
-  const centred = sub(x, mean);
-  const inverse = reciprocal(sqrt(add(reduceMean(square(centred), axes, KEEP), node.float('epsilon'))));
-  const normalised = mul(centred, inverse);
+  const { mean, inverse } = layerStatistics(context, axes);
+  const normalised = mul(sub(x, mean), inverse);
   const bias = context.inputs[2];
   const results: (Tensor | undefined)[] = [undefined, undefined, undefined];
-  if (context.needs(0)) {
-    const scaled = mul(gradient, scale);
-    const projected = mul(normalised, reduceMean(mul(scaled, normalised), axes, KEEP));
-    results[0] = mul(inverse, sub(sub(scaled, reduceMean(scaled, axes, KEEP)), projected));
+  const parts: Tensor[] = [];
+  if (flowing !== undefined) {
+    const weighted = mul(flowing, normalised);
+    if (context.needs(0)) {
+      const projected = mul(normalised, scaledMean(weighted, scale, axes));
+      parts.push(mul(inverse, sub(sub(mul(flowing, scale), scaledMean(flowing, scale, axes)), projected)));
+    }
+    if (context.needs(1)) results[1] = sumTo(weighted, scale);
+    if (bias !== undefined && context.needs(2)) results[2] = sumTo(flowing, bias);
   }
-  if (context.needs(1)) results[1] = sumTo(mul(gradient, normalised), scale);
-  if (bias !== undefined && context.needs(2)) results[2] = sumTo(gradient, bias);
+  if (context.needs(0)) {
+    const share = (): Tensor => div(1, sizeOf(x, axes));
+    if (ofMean !== undefined) parts.push(mul(ofMean.cast(x.dataType), share()));
+    if (ofInverse !== undefined)
+      parts.push(mul(mul(ofInverse.cast(x.dataType), mul(square(inverse), share())), neg(normalised)));
+    const total = parts.reduce<Tensor | undefined>(
+      (sum, part) => (sum === undefined ? part : add(sum, part)),
+      undefined,
+    );
+    results[0] = total === undefined ? undefined : flowing === undefined ? add(total, zerosLike(x)) : total;
+  }
   return results;
 }
 

@@ -7,6 +7,7 @@ import {
   gatherElements,
   greater,
   maxPoolWithIndices,
+  maxUnpool,
   mul,
   pad,
   poolingWindow,
@@ -21,7 +22,9 @@ import {
   where,
   zerosLike,
   isStatic,
+  isStaticShape,
   type AutoPad,
+  type Node,
   type SpatialWindow,
   type Tensor,
 } from '@updraft/graph';
@@ -143,19 +146,33 @@ const maxPooling: DerivativeRule = {
     if (node.int('storage_order') !== 0)
       context.fail('column-major indices have no derivative', 'Use storage order "row".');
     const indices = context.outputs[1] ?? withIndices(context);
-    const zeros = zerosLike(flat(x));
     // Overlapping windows may share a maximum.
     const window = poolingWindow(node);
     const overlapping = kernelOf(window).some(
       (kernel, axis) => (kernel - 1) * (window.dilations[axis] as number) + 1 > (window.strides[axis] as number),
     );
-    const scattered = scatterElements(zeros, flat(indices), flat(gradient), {
+    // Its kernel is ten times faster than a scatter, but there for one type and positions that occur once, and windows
+    // that reach into padding are too many for it.
+    const fits = kernelOf(window).every((kernel, axis) => {
+      const [count, size] = [gradient.shape[axis + 2], x.shape[axis + 2]];
+      if (typeof count !== 'number' || typeof size !== 'number') return false;
+      return (count - 1) * (window.strides[axis] as number) + kernel <= size;
+    });
+    if (!overlapping && fits && x.dataType === 'float32' && isStaticShape(x.shape))
+      return [maxUnpool(gradient, indices, { ...unpooling(node), outputShape: x.shape })];
+    const scattered = scatterElements(zerosLike(flat(x)), flat(indices), flat(gradient), {
       axis: 0,
       reduction: overlapping ? 'add' : 'none',
     });
     return [reshape(scattered, shapeOf(x))];
   },
 };
+
+/** Window attributes of the node that undoes a pooling of non-overlapping windows. */
+function unpooling(node: Node): { kernelShape: readonly number[]; strides?: readonly number[] } {
+  const strides = node.optionalInts('strides');
+  return { kernelShape: node.ints('kernel_shape'), ...(strides === undefined ? {} : { strides }) };
+}
 
 function withIndices({ node, input }: DerivativeContext): Tensor {
   const pads = node.optionalInts('pads');

@@ -5,6 +5,7 @@ import {
   equal,
   exp,
   mul,
+  onesLike,
   reduceProd,
   reduceSum,
   reshape,
@@ -92,7 +93,7 @@ const extreme = ({
  * before and after, from running products of the flattened axes.
  */
 function otherFactors(x: Tensor, axes: readonly number[]): Tensor {
-  if (axes.length === 0) return div(x, x);
+  if (axes.length === 0) return onesLike(x);
   const kept = Array.from({ length: x.rank }, (_, axis) => axis).filter((axis) => !axes.includes(axis));
   const order = [...kept, ...axes];
   const inverse = order.map((_, axis) => order.indexOf(axis));
@@ -155,9 +156,11 @@ export const reductionRules: readonly DerivativeRule[] = [
     operator: 'Softmax',
     order: 'any',
     backward(context) {
+      // y·(g - Σ g·y): four passes, and the product is needed no longer than its sum.
       const y = context.output(0);
-      const weighted = mul(context.gradient(0), y);
-      return [sub(weighted, mul(y, reduceSum(weighted, [context.node.int('axis')], { keepDims: true })))];
+      const gradient = context.gradient(0);
+      const total = reduceSum(mul(gradient, y), [context.node.int('axis')], { keepDims: true });
+      return [mul(sub(gradient, total), y)];
     },
   },
   {

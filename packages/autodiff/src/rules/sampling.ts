@@ -9,7 +9,9 @@ import {
   isStatic,
   lessOrEqual,
   matMul,
+  maximum,
   mul,
+  reduceMean,
   reshape,
   round,
   shapeOf,
@@ -114,8 +116,9 @@ function regularGrid(sizes: readonly number[], alignCorners: boolean): Float64Ar
       const index = rest % size;
       rest = Math.floor(rest / size);
       points[point * width + sizes.length - 1 - axis] = alignCorners
-        ? size === 1
-          ? 0
+        ? // A single point lies at the end of the range for the kernel.
+          size === 1
+          ? 1
           : (2 * index) / (size - 1) - 1
         : (2 * index + 1) / size - 1;
     }
@@ -135,9 +138,63 @@ function affineGrid(context: DerivativeContext): readonly Tensor[] {
   return [reshape(matMul(constant, transpose(theta, [0, 2, 1])), shapeOf(context.output(0)))];
 }
 
+/**
+ * How much each element of an axis counts in each bin of each region: [regions, bins, size]. Samples lie between
+ * elements with the weights of linear interpolation; those more than one element outside count as zero.
+ */
+function binWeights(
+  from: Tensor,
+  to: Tensor,
+  at: { readonly bins: number; readonly samples: number; readonly size: number; readonly shift: number },
+): Tensor {
+  const { bins, samples, size, shift } = at;
+  const { graph, dataType } = from;
+  const constant = (dims: readonly number[], data: number[]): Tensor =>
+    graph.constant({ dataType: 'float64', dims, data: Float64Array.from(data) }).cast(dataType);
+  const extent = sub(to, from);
+  // Without the shift by half an element, regions have at least the size of one.
+  const length = shift === 0 ? maximum(extent, 1) : extent;
+  const places = Array.from({ length: bins * samples }, (_, index) => (index + 0.5) / (bins * samples));
+  // [regions, bins · samples, 1]
+  const position = add(from, mul(length, constant([places.length], places))).unsqueeze([2]);
+  const inside = and(greaterOrEqual(position, -1), lessOrEqual(position, size));
+  const clipped = clip(position, 0, size - 1);
+  const elements = constant(
+    [size],
+    Array.from({ length: size }, (_, index) => index),
+  );
+  const tent = maximum(sub(1, abs(sub(clipped, elements))), 0);
+  const weights = where(inside, tent, zerosLike(tent));
+  return reduceMean(reshape(weights, [0, bins, samples, size]), [2], { keepDims: false });
+}
+
+/** Averages of linear samples work on one axis after the other: two matrix products for every region. */
+function regionAligned(context: DerivativeContext): readonly Tensor[] {
+  const { node } = context;
+  const [x, regions, batch] = [context.input(0), context.input(1), context.input(2)];
+  if (node.string('mode') !== 'avg') context.fail('the maximum of samples has no derivative', 'Use mode avg.');
+  const samples = node.int('sampling_ratio');
+  if (samples < 1)
+    context.fail('a number of samples that adapts to the region has no derivative', 'Give a sampling ratio.');
+  const sizes = x.shape.slice(2);
+  if (!sizes.every(isStatic))
+    return context.fail('the sizes of the image must be known when the graph is built', 'Bind them to numbers.');
+  const shift = node.string('coordinate_transformation_mode') === 'half_pixel' ? 0.5 : 0;
+  const scaled = sub(mul(regions, node.float('spatial_scale')), shift);
+  const edge = (column: number): Tensor => slice(scaled, [column], [column + 1], [1]);
+  const [height, width] = sizes as [number, number];
+  const rows = binWeights(edge(1), edge(3), { bins: node.int('output_height'), samples, size: height, shift });
+  const columns = binWeights(edge(0), edge(2), { bins: node.int('output_width'), samples, size: width, shift });
+  const images = x.gather(batch, 0);
+  return [matMul(matMul(rows.unsqueeze([1]), images), transpose(columns.unsqueeze([1]), [0, 1, 3, 2]))];
+}
+
 export const samplingRules: readonly DerivativeRule[] = [
   byDecomposition('GridSample', gridSampled, {
     notes: 'modes linear and nearest (no derivative for the grid then), all paddings; known sampled sizes',
+  }),
+  byDecomposition('RoiAlign', regionAligned, {
+    notes: 'mode avg with a given sampling ratio; with respect to the regions too; known image sizes',
   }),
   byDecomposition('AffineGrid', affineGrid, { notes: 'known size' }),
 ];

@@ -63,7 +63,7 @@ function sliceRuns(context: DerivativeContext): Run[] {
     const step = steps[index] as number;
     const raw = starts[index] as number;
     const wrapped = raw < 0 ? raw + size : raw;
-    const start = step > 0 ? Math.min(Math.max(wrapped, 0), size) : Math.min(Math.max(wrapped, -1), size - 1);
+    const start = Math.min(Math.max(wrapped, 0), step > 0 ? size : size - 1);
     return { axis, start, step, count: staticSize(context, y, axis), size };
   });
 }

@@ -6,8 +6,9 @@ import type { Tensor } from '../tensor.js';
 import { mul } from './arithmetic.js';
 import { cast, constantOfShape, shapeNode } from './creation.js';
 import { sqrt, reciprocal } from './elementwise.js';
+import { gemm } from './matrix.js';
 import { reduceProd, reduceSum } from './reductions.js';
-import { concat, expand, unsqueeze } from './shape-operators.js';
+import { concat, expand, reshape, unsqueeze } from './shape-operators.js';
 
 /** Most elements of a constant that is stored rather than computed at run time. */
 const STORED_ELEMENTS = 1024;
@@ -63,6 +64,8 @@ export function sumTo(x: Tensor, target: Tensor): Tensor {
     if (other === undefined) axes.push(axis);
     else if (other === 1 && dim !== 1) kept.push(axis);
   });
+  const rows = columnSums(x, target, axes, kept);
+  if (rows !== undefined) return rows;
   let result = x;
   // Leading axes go first and together with the kept ones where that avoids a reshape.
   if (kept.length > 0) result = reduceSum(result, kept, { keepDims: true });
@@ -71,6 +74,21 @@ export function sumTo(x: Tensor, target: Tensor): Tensor {
   // `x` may be smaller than `target` where a value of size 1 stands for a repeated one.
   const smaller = result.shape.some((dim, axis) => dim === 1 && !dimEquals(dim, target.shape[axis] as Dim));
   return smaller ? expand(result, shapeOf(target)) : result;
+}
+
+/** Fewest rows whose columns are summed as a product with ones. */
+const PRODUCT_ROWS = 64;
+
+/**
+ * All axes but the last summed away, as one product with a row of ones: kernels of products read the rows in the order of
+ * memory, those of reductions do not, and take twice as long.
+ */
+function columnSums(x: Tensor, target: Tensor, axes: readonly number[], kept: readonly number[]): Tensor | undefined {
+  const rows = dimProduct(axes.map((axis) => x.shape[axis] as Dim));
+  const width = x.shape[x.rank - 1] as Dim;
+  if (x.dataType !== 'float32' || kept.length > 0 || target.rank !== 1 || axes.length !== x.rank - 1) return undefined;
+  if (!isStatic(rows) || !isStatic(width) || rows < PRODUCT_ROWS || width < 2) return undefined;
+  return reshape(gemm(fill(x.graph, [1, rows], 1), reshape(x, [rows, width])), [width]);
 }
 
 /** Join along a new axis. */

@@ -1,0 +1,3 @@
+import { describeFamilies } from './testing/describe-families.js';
+
+describeFamilies('shapes', 'indexing', 'windows', 'sampling');

@@ -1,0 +1,3 @@
+import { describeFamilies } from './testing/describe-families.js';
+
+describeFamilies('recurrent', 'control flow');
