@@ -20,7 +20,7 @@ const { status } = spawnSync(
   {
     cwd: fileURLToPath(new URL('../..', import.meta.url)),
     stdio: 'inherit',
-    env: { ...softwareAdapter(), ...process.env },
+    env: { ...process.env, ...softwareAdapter() },
   },
 );
 process.exit(status ?? 1);

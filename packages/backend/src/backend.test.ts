@@ -1,13 +1,9 @@
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Graph, tensor, type TensorData } from '@updraft/graph';
-import { build } from 'esbuild';
 import type { Program } from './backend.js';
 import { createBackend } from './create-backend.js';
 import type { OrtBackend } from './ort-backend.js';
-import { feeds, networkGraph, start, stepGraph, takeSteps } from './testing/steps.js';
+import { feeds, start, stepGraph, takeSteps } from './testing/steps.js';
 
 let cpu: OrtBackend;
 beforeAll(async () => {
@@ -168,55 +164,4 @@ describe('devices', () => {
     expect(backend.description).not.toContain('\n');
     await backend.dispose();
   }, 60_000);
-});
-
-// `npm test` points Vulkan at the software driver of Debian's Chromium where that is installed.
-const webgpu = process.env['VK_ICD_FILENAMES'] === undefined ? describe.skip : describe;
-
-interface WebGpuResults {
-  readonly steps: Awaited<ReturnType<typeof takeSteps>>;
-  readonly network: Readonly<Record<string, readonly number[]>>;
-  /** Operators that ran on the CPU. */
-  readonly fallen: number;
-}
-
-webgpu('programs on WebGPU agree with the CPU', () => {
-  let results: WebGpuResults;
-  // In a process of its own: the native WebGPU device does not survive the worker processes of jest.
-  beforeAll(async () => {
-    const dist = new URL('../dist', import.meta.url).pathname;
-    mkdirSync(dist, { recursive: true });
-    const folder = mkdtempSync(join(dist, 'webgpu-'));
-    const script = join(folder, 'run.mjs');
-    await build({
-      entryPoints: [new URL('./testing/webgpu-run.ts', import.meta.url).pathname],
-      outfile: script,
-      bundle: true,
-      platform: 'node',
-      format: 'esm',
-      target: 'node20',
-      conditions: ['@updraft/source'],
-      external: ['onnxruntime-node', 'onnxruntime-common'],
-    });
-    const { stdout, stderr, status } = spawnSync(process.execPath, [script], { encoding: 'utf8' });
-    rmSync(folder, { recursive: true });
-    if (status !== 0) throw new Error(stderr);
-    results = JSON.parse(stdout) as WebGpuResults;
-  }, 120_000);
-
-  test('resident state stays on the device and gives the same numbers', () => {
-    const expected = referenceSteps(5);
-    expectClose(results.steps.losses, expected.losses, 1e-4);
-    expectClose(results.steps.w, expected.w, 1e-4);
-    expectClose(results.steps.b, expected.b, 1e-4);
-  });
-
-  test('a network with convolution, normalisation and softmax: gradients agree, and little falls back to the CPU', async () => {
-    const { graph, values } = networkGraph();
-    const program = await cpu.compile(graph);
-    for (const [name, value] of Object.entries(await program.run(values)))
-      expectClose(results.network[name] ?? [], Array.from(value.data as Float32Array), 1e-4);
-    expect(results.fallen).toBeLessThanOrEqual(4);
-    await program.dispose();
-  });
 });

@@ -46,6 +46,8 @@ export interface ProfileSummary {
   readonly byNode: readonly ProfileEntry[];
   /** By execution provider: shows what a device left to the CPU. */
   readonly byProvider: readonly ProfileEntry[];
+  /** By operator, those that ran on the CPU: on another device, the ones that it left there. */
+  readonly onCpu: readonly ProfileEntry[];
 }
 
 export interface ProgramInput {

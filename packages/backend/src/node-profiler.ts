@@ -51,13 +51,15 @@ export function nodeProfiler(graph: Graph): Profiler {
       const runs = events.filter(({ name }) => name === 'model_run');
       const placed = (event: TraceEvent): string =>
         sources.get(event.name.slice(0, -KERNEL.length)) ?? '(fused by the runtime)';
+      const operator = (event: TraceEvent) => [event.args?.op_name ?? event.name, event.dur / 1000] as const;
       summary = {
         runs: runs.length,
         milliseconds: runs.reduce((sum, { dur }) => sum + dur / 1000, 0),
-        byOperator: totals(kernels.map((event) => [event.args?.op_name ?? event.name, event.dur / 1000])),
+        byOperator: totals(kernels.map(operator)),
         bySource: totals(kernels.map((event) => [placed(event), event.dur / 1000])),
         byNode: totals(kernels.map((event) => [event.name.slice(0, -KERNEL.length), event.dur / 1000])),
         byProvider: totals(kernels.map((event) => [event.args?.provider ?? 'unknown', event.dur / 1000])),
+        onCpu: totals(kernels.filter(({ args }) => args?.provider === 'CPUExecutionProvider').map(operator)),
       };
       return summary;
     },

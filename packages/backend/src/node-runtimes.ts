@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import type { Runtime } from './runtime.js';
@@ -14,13 +15,31 @@ const LIBRARY_FOLDERS = [
   '/usr/local/nvidia/lib64',
 ];
 
-/** Without a Vulkan loader the runtime writes warnings and gives up: say so instead. */
+/** Without a Vulkan loader and a driver the runtime writes warnings and gives up: say so instead. */
 function vulkanMissing(): string | undefined {
   if (process.platform !== 'linux') return undefined;
-  const folders = [...LIBRARY_FOLDERS, ...(process.env['LD_LIBRARY_PATH'] ?? '').split(':')];
-  return folders.some((folder) => folder !== '' && existsSync(join(folder, 'libvulkan.so.1')))
-    ? undefined
-    : 'there is no Vulkan loader (libvulkan.so.1)';
+  const folders = [...LIBRARY_FOLDERS, ...paths('LD_LIBRARY_PATH')];
+  if (!folders.some((folder) => existsSync(join(folder, 'libvulkan.so.1'))))
+    return 'there is no Vulkan loader (libvulkan.so.1)';
+  return hasVulkanDriver() ? undefined : 'there is no Vulkan driver';
+}
+
+const paths = (variable: string, otherwise = ''): string[] =>
+  (process.env[variable] || otherwise).split(':').filter((path) => path !== '');
+
+/** Whether a driver is where the Vulkan loader looks for one (LoaderDriverInterface.md of the Khronos loader). */
+function hasVulkanDriver(): boolean {
+  const given = [...paths('VK_DRIVER_FILES'), ...paths('VK_ICD_FILENAMES'), ...paths('VK_ADD_DRIVER_FILES')];
+  if (given.length > 0) return given.some(existsSync);
+  const home = homedir();
+  return [
+    ...paths('XDG_CONFIG_HOME', join(home, '.config')),
+    ...paths('XDG_CONFIG_DIRS', '/etc/xdg'),
+    '/etc',
+    '/usr/local/etc',
+    ...paths('XDG_DATA_HOME', join(home, '.local/share')),
+    ...paths('XDG_DATA_DIRS', '/usr/local/share:/usr/share'),
+  ].some((folder) => existsSync(join(folder, 'vulkan/icd.d')));
 }
 
 /** The CUDA libraries come with the install script of onnxruntime-node, which is off by default. */
@@ -31,12 +50,19 @@ function cudaMissing(): string | undefined {
 }
 
 /** Devices that onnxruntime-node was built for, whether or not this machine has them. */
-export function nodeRuntimes(threads?: number): Runtime[] {
+export function nodeRuntimes({
+  threads,
+  flushDenormals,
+}: {
+  readonly threads: number | undefined;
+  readonly flushDenormals: boolean;
+}): Runtime[] {
   const built = new Set(ort.listSupportedBackends().map(({ name }) => name));
   const common = {
     graphOptimizationLevel: 'all',
     logSeverityLevel: 4,
     ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+    ...(flushDenormals ? { extra: { session: { set_denormal_as_zero: '1' } } } : {}),
   } as const;
   const reason = (why: string | undefined) => (why === undefined ? {} : { unavailable: why });
   const all: Runtime[] = [

@@ -10,16 +10,43 @@ import type {
   ResidentState,
 } from './backend.js';
 import { CompileError, DisposedError } from './errors.js';
+import { executionProvider } from './placement.js';
 import { messageOf, OrtProgram } from './ort-program.js';
 import { OrtState } from './resident-state.js';
-import type { Runtime } from './runtime.js';
+import type { OrtModule, Runtime } from './runtime.js';
 import { contentKey, SessionCache } from './session-cache.js';
+import { lowerForCpu } from './cpu-lowering.js';
+import { lowerForWebgpu } from './webgpu-lowering.js';
 
 /** Where and how profiles of sessions are collected; Node only. */
 export interface Profiler {
   readonly sessionOptions: InferenceSession.SessionOptions;
   readonly summarize: (session: InferenceSession) => ProfileSummary;
 }
+
+/** Keeps compiled programs from process to process; Node only. */
+export interface ModelStore {
+  /** A session of a program: from the store where `key` is known, else compiled and stored. */
+  create(
+    ort: OrtModule,
+    key: string,
+    bytes: Uint8Array,
+    options: InferenceSession.SessionOptions,
+  ): Promise<InferenceSession>;
+}
+
+/** What only some platforms have. */
+export interface BackendTools {
+  readonly profiler?: ((graph: Graph) => Profiler) | undefined;
+  readonly models?: ModelStore | undefined;
+}
+
+/** Rewritings for what a provider runs best, or at all. */
+const LOWERINGS: Readonly<Record<string, (graph: Graph) => Graph>> = {
+  webgpu: lowerForWebgpu,
+  cpu: lowerForCpu,
+  wasm: lowerForCpu,
+};
 
 /** Runs programs on one device of ONNX Runtime. */
 export class OrtBackend implements Backend {
@@ -30,7 +57,7 @@ export class OrtBackend implements Backend {
   constructor(
     readonly runtime: Runtime,
     readonly description: string,
-    readonly profiler?: (graph: Graph) => Profiler,
+    readonly tools: BackendTools = {},
   ) {
     this.device = runtime.device;
   }
@@ -43,13 +70,15 @@ export class OrtBackend implements Backend {
   async compile(source: Graph, options: CompileOptions = {}): Promise<Program> {
     if (this.#disposed) throw new DisposedError('backend');
     // The copy leaves out what no output needs.
-    const { graph } = copyGraph(source, options.dims === undefined ? {} : { dims: options.dims });
+    const { graph: copy } = copyGraph(source, options.dims === undefined ? {} : { dims: options.dims });
+    const lower = LOWERINGS[this.runtime.provider];
+    const graph = lower === undefined ? copy : lower(copy);
     const bytes = encodeModel(graph, { bare: options.profile !== true });
     const updates = options.updates ?? new Map<string, string>();
-    const profiler = options.profile === true ? this.profiler?.(graph) : undefined;
+    const profiler = options.profile === true ? this.tools.profiler?.(graph) : undefined;
     const sessionOptions: InferenceSession.SessionOptions = {
       ...this.runtime.sessionOptions,
-      executionProviders: [this.runtime.provider],
+      executionProviders: [executionProvider(this.runtime, graph)],
       ...profiler?.sessionOptions,
       ...(this.runtime.deviceBuffers
         ? {
@@ -63,7 +92,7 @@ export class OrtBackend implements Backend {
     let session: InferenceSession;
     try {
       session = await this.#sessions.acquire(key, () =>
-        this.runtime.ort.InferenceSession.create(bytes, sessionOptions),
+        this.#create(key, bytes, sessionOptions, profiler === undefined),
       );
     } catch (error) {
       throw new CompileError(
@@ -85,6 +114,20 @@ export class OrtBackend implements Backend {
       release: () => this.#sessions.release(key),
       profile: profiler === undefined ? undefined : () => profiler.summarize(session),
     });
+  }
+
+  #create(
+    key: string,
+    bytes: Uint8Array<ArrayBuffer>,
+    options: InferenceSession.SessionOptions,
+    storable: boolean,
+  ): Promise<InferenceSession> {
+    const { ort, device } = this.runtime;
+    const { models } = this.tools;
+    // Other providers compile nodes to things that no file holds.
+    return models !== undefined && storable && device === 'cpu'
+      ? models.create(ort, key, bytes, options)
+      : ort.InferenceSession.create(bytes, options);
   }
 
   createState(values: HostTensors): Promise<ResidentState> {

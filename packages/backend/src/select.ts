@@ -1,7 +1,6 @@
-import type { Graph } from '@updraft/graph';
 import type { Backend, Device } from './backend.js';
 import { DeviceUnavailableError } from './errors.js';
-import { OrtBackend, type Profiler } from './ort-backend.js';
+import { OrtBackend, type BackendTools } from './ort-backend.js';
 import { probe, type ProbeResult } from './probe.js';
 import type { Runtime } from './runtime.js';
 
@@ -19,7 +18,7 @@ const describeResult = (device: Device, result: ProbeResult): string =>
 export async function selectBackend(
   candidates: readonly Runtime[],
   device: 'auto' | Device,
-  profiler?: (graph: Graph) => Profiler,
+  tools?: BackendTools,
 ): Promise<Backend> {
   const wanted = device === 'auto' ? candidates : candidates.filter((runtime) => runtime.device === device);
   const probed: { runtime: Runtime; result: ProbeResult }[] = [];
@@ -41,5 +40,5 @@ export async function selectBackend(
             : 'Use device "auto" or "cpu"; `updraft devices` shows what works.',
       },
     );
-  return new OrtBackend(best.runtime, `${best.runtime.device} (${report})`, profiler);
+  return new OrtBackend(best.runtime, `${best.runtime.device} (${report})`, tools);
 }

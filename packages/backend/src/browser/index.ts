@@ -1,4 +1,5 @@
 export * from '../backend.js';
+export { chunkSteps, type ChunkOptions } from '../chunk.js';
 export * from '../errors.js';
 export { OrtBackend } from '../ort-backend.js';
 export type { BackendOptions } from '../select.js';

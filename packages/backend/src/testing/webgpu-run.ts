@@ -10,7 +10,7 @@ const outputs = await program.run(values);
 const network = Object.fromEntries(
   Object.entries(outputs).map(([name, value]) => [name, Array.from(value.data as Float32Array)]),
 );
-const fallen = program.profile()?.byProvider.find(({ name }) => name === 'CPUExecutionProvider')?.calls ?? 0;
+const fallen = program.profile()?.onCpu.map(({ name, calls }) => [name, calls]) ?? [];
 // The native device aborts the process when it ends with sessions alive.
 await program.dispose();
 await backend.dispose();
