@@ -21,6 +21,11 @@ export interface DrawContext {
   /** Stream of this sampler: the same seed gives the same draws. */
   readonly random: RandomStream;
   readonly signal?: AbortSignal;
+  /**
+   * Parameters and variables of the model as the step before left them, for a sampler that runs it (rollouts, pseudo-labels)
+   * and says so with `followsModel`. Copies: read them once per draw.
+   */
+  readonly values?: () => Promise<Readonly<Record<string, TensorData>>>;
 }
 
 /** What happened with a batch. */
@@ -41,8 +46,12 @@ export interface Sampler {
   draw(context: DrawContext): Batch | undefined | Promise<Batch | undefined>;
   /** Learn from what happened. A sampler that has this is not drawn from ahead of time. */
   observe?(feedback: Feedback): void | Promise<void>;
+  /** Draws with the parameters of the model as they are (`DrawContext.values`). Such a sampler is not drawn from ahead of time. */
+  readonly followsModel?: boolean;
   state(): JsonValue;
   restore(state: JsonValue): void;
+  /** Chances of the candidates in the next draw, where the sampler has such: they add up to 1. For people and `probe`. */
+  probabilities?(): readonly number[];
   /** Batches in one pass over the source, where that has a meaning. */
   readonly batchesPerEpoch?: number;
 }

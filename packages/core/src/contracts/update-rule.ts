@@ -41,9 +41,18 @@ export interface Tap {
   readonly operator: string;
   /** The other operand: what the layer saw. */
   readonly input: Tensor;
+  /** The parameter as the layer uses it: itself, or its transpose. */
+  readonly weight: Tensor;
   readonly output: Tensor;
   /** Gradient of the loss with respect to the output of the layer (before the bias where that is a node of its own). */
   readonly outputGradient: Tensor;
+}
+
+/** Gradients with respect to a loss whose targets are drawn from the model. */
+export interface SampledGradients {
+  readonly grads: NamedValues<Tensor>;
+  /** Scalar B: how many predictions, each drawn on its own, the loss is the mean of. */
+  readonly predictions: Tensor;
 }
 
 /**
@@ -74,8 +83,13 @@ export interface UpdateContext<S extends StateSpecs = StateSpecs> {
   loss(params?: NamedValues<Tensor>): Tensor;
   /** Gradients of the loss of this batch at other parameters. */
   gradsAt(params: NamedValues<Tensor>): NamedValues<Tensor>;
-  /** Hessian-vector product of the loss of this batch at `params`. */
-  hvp(vector: NamedValues<Tensor>): NamedValues<Tensor>;
+  /** Hessian-vector product of the loss of this batch at `params`, or at other parameters. */
+  hvp(vector: NamedValues<Tensor>, params?: NamedValues<Tensor>): NamedValues<Tensor>;
+  /**
+   * Gradients of the loss of this batch with targets drawn from the model's own predictions, at `params` or at other
+   * parameters. @throws CoreError where the reward does not say how targets are drawn.
+   */
+  sampledGrads(params?: NamedValues<Tensor>): SampledGradients;
   /** Gradients per example: the shape of each parameter with a leading batch axis. */
   perSampleGrads(): NamedValues<Tensor>;
   /** Layers that use this parameter in the forward pass. */

@@ -3,6 +3,7 @@ import type { Batch } from '../contracts/sampler.js';
 import { CoreError } from '../errors.js';
 import { PREFIX, type NoiseInput, type ScalarInput } from '../program/tracer.js';
 import type { RandomStream } from '../random/index.js';
+import type { DrawnBatch } from './batch-queue.js';
 import { bindShape, fillNoise } from './noise.js';
 
 /** The host inputs of a program. */
@@ -19,6 +20,8 @@ export interface HostInputs {
 export class FeedBuilder {
   readonly #scalars = new Map<string, TensorData<'float32'>>();
   readonly #noise = new Map<string, TensorData<'float32'>>();
+  /** Inputs of several steps, one after another. */
+  readonly #stacked = new Map<string, TensorData>();
   /** Scalars of the latest step, by name. */
   scalars: Readonly<Record<string, number>> = {};
 
@@ -55,5 +58,43 @@ export class FeedBuilder {
       feeds[input] = buffer;
     }
     return feeds;
+  }
+
+  /** Feeds of consecutive steps, every input with a leading axis of the steps, and the scalars of each step by name. */
+  buildChunk(
+    program: HostInputs,
+    chunk: readonly DrawnBatch[],
+  ): { feeds: Record<string, TensorData>; scalars: Readonly<Record<string, number>>[] } {
+    const feeds: Record<string, TensorData> = {};
+    const scalars = chunk.map(({ batch, step, sizes }, index) => {
+      for (const [name, value] of Object.entries(this.build(program, batch, step, sizes)))
+        feeds[name] = this.#stack(name, value, index, chunk.length);
+      return this.scalars;
+    });
+    return { feeds, scalars };
+  }
+
+  /** Copy the value of one step to its place in the buffer of all steps. */
+  #stack(name: string, value: TensorData, index: number, count: number): TensorData {
+    let buffer = this.#stacked.get(name);
+    const fits = (): boolean =>
+      buffer?.dataType === value.dataType && buffer.dims.join() === [count, ...value.dims].join();
+    if (index === 0 && !fits()) this.#stacked.set(name, (buffer = emptyTensor(value.dataType, [count, ...value.dims])));
+    // A copy would hide what the check of feeds finds in a single step.
+    if (
+      buffer === undefined ||
+      !fits() ||
+      value.data.constructor !== buffer.data.constructor ||
+      value.data.length * count !== buffer.data.length
+    )
+      throw new CoreError(
+        'batch',
+        `The input "${name}" does not hold at every step what ${value.dataType}[${value.dims.join(', ')}] takes.`,
+        {
+          hint: 'Batches of one run have equal element types, and as many elements as their shapes say.',
+        },
+      );
+    (buffer.data as Float32Array).set(value.data as Float32Array, index * value.data.length);
+    return buffer;
   }
 }

@@ -63,10 +63,18 @@ export function initialResidents(
   for (const [name, value] of Object.entries(params)) residents[PREFIX.param + name] = value;
   for (const [name, spec] of Object.entries(specs.variables))
     residents[PREFIX.variable + name] = variables[name] ?? spec.initial;
-  for (const [path, spec] of flattenTree<StateSpec>(state, isStateSpec))
-    residents[PREFIX.state + path] = initialStateValue(spec, params);
-  return residents;
+  return { ...residents, ...stateValues(state, PREFIX.state, params) };
 }
+
+/** First values of declared state, by path under a prefix. */
+export const stateValues = (
+  state: StateSpecs,
+  prefix: string,
+  params: NamedValues<TensorData> = {},
+): Record<string, TensorData> =>
+  Object.fromEntries(
+    flattenTree<StateSpec>(state, isStateSpec).map(([path, spec]) => [prefix + path, initialStateValue(spec, params)]),
+  );
 
 function initialStateValue(spec: StateSpec, params: NamedValues<TensorData>): TensorData {
   const { initial } = spec;

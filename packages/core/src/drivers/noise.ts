@@ -18,6 +18,14 @@ export function fillNoise(target: Float32Array, distribution: NoiseDistribution,
     case 'gumbel':
       random.fillGumbel(target);
       return;
+    case 'segmented-uniform':
+      random.fillUniform(target);
+      // One number decides sign and size: [0, ½) goes to [½, 1), [½, 1) to (-1, -½].
+      for (let index = 0; index < target.length; index++) {
+        const value = target[index] as number;
+        target[index] = value < 0.5 ? value + 0.5 : -value;
+      }
+      return;
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Backend, Program } from '@updraft/backend';
+import { chunkSteps, type Backend, type Program } from '@updraft/backend';
 import type { InputSpec } from '../module/module.js';
 import { buildStepProgram, type StepProgram, type StepProgramSource } from '../program/step-program.js';
 
@@ -6,9 +6,24 @@ import { buildStepProgram, type StepProgram, type StepProgramSource } from '../p
 export interface CompiledStep {
   readonly step: StepProgram;
   readonly program: Program;
+  /** Whether the program takes many steps: its host inputs and metrics have a leading axis of steps. */
+  readonly chunked: boolean;
   /** Milliseconds spent building the graph and compiling it. */
   readonly milliseconds: number;
 }
+
+/** What tells the variants of a step apart. */
+export interface StepVariant {
+  readonly phase: string;
+  readonly monitored: boolean;
+  /** Values of the named sizes of the batch. */
+  readonly sizes: ReadonlyMap<string, number>;
+  /** Many steps in one call. */
+  readonly chunked: boolean;
+}
+
+/** A name that no size of a model has. */
+const CHUNK_STEPS = 'steps of the chunk';
 
 /** Sizes that get a program of their own before a program with symbolic sizes takes over. */
 const SPECIALISED_SIZES = 2;
@@ -27,16 +42,16 @@ export class StepPrograms {
     readonly source: Omit<StepProgramSource, 'phase' | 'monitored'>,
   ) {}
 
-  /** Whether the program for these settings exists already. */
-  has(phase: string, monitored: boolean, sizes: ReadonlyMap<string, number>): boolean {
-    return this.#compiled.has(this.#key(phase, monitored, sizes).key);
+  /** Whether the program of a variant exists already. */
+  has(variant: StepVariant): boolean {
+    return this.#compiled.has(this.#place(variant).key);
   }
 
-  get(phase: string, monitored: boolean, sizes: ReadonlyMap<string, number>): Promise<CompiledStep> {
-    const { key, bound } = this.#key(phase, monitored, sizes);
+  get(variant: StepVariant): Promise<CompiledStep> {
+    const { key, sizes } = this.#place(variant);
     let compiled = this.#compiled.get(key);
     if (compiled === undefined) {
-      compiled = this.#compile(phase, monitored, bound);
+      compiled = this.#compile({ ...variant, sizes });
       this.#compiled.set(key, compiled);
       // A failed compilation is reported to its caller and may be tried again.
       compiled.catch(() => this.#compiled.delete(key));
@@ -44,26 +59,31 @@ export class StepPrograms {
     return compiled;
   }
 
-  #key(
-    phase: string,
-    monitored: boolean,
-    sizes: ReadonlyMap<string, number>,
-  ): { key: string; bound: ReadonlyMap<string, number> } {
+  /** Key of a variant, and the sizes that its program is specialised to. */
+  #place({ phase, monitored, sizes, chunked }: StepVariant): { key: string; sizes: ReadonlyMap<string, number> } {
     const text = [...sizes].map(([name, size]) => `${name}=${size}`).join();
     if (!this.#sizes.has(text) && this.#sizes.size < SPECIALISED_SIZES) this.#sizes.add(text);
     const special = this.#sizes.has(text);
     return {
-      key: `${phase}|${monitored ? 'monitored' : ''}|${special ? text : 'symbolic'}`,
-      bound: special ? sizes : new Map<string, number>(),
+      key: [phase, monitored ? 'monitored' : '', chunked ? 'chunked' : '', special ? text : 'symbolic'].join('|'),
+      sizes: special ? sizes : new Map<string, number>(),
     };
   }
 
-  async #compile(phase: string, monitored: boolean, sizes: ReadonlyMap<string, number>): Promise<CompiledStep> {
+  async #compile({ phase, monitored, sizes, chunked }: StepVariant): Promise<CompiledStep> {
     const start = performance.now();
     const columns = bindColumns(this.source.columns, sizes);
     const step = buildStepProgram({ ...this.source, columns, phase, monitored });
-    const program = await this.backend.compile(step.graph, { resident: step.reads, updates: step.updates });
-    return { step, program, milliseconds: performance.now() - start };
+    const { updates, reads } = step;
+    const graph = chunked
+      ? chunkSteps(step.graph, {
+          updates,
+          shared: reads.filter((name) => !updates.has(name)),
+          steps: CHUNK_STEPS,
+        })
+      : step.graph;
+    const program = await this.backend.compile(graph, { resident: reads, updates });
+    return { step, program, chunked, milliseconds: performance.now() - start };
   }
 
   async dispose(): Promise<void> {

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createBackend, type Backend } from '@updraft/backend';
-import { tensor } from '@updraft/graph';
+import { tensor, type Tensor, type TensorData } from '@updraft/graph';
 import { MemoryCheckpointStore } from '../checkpoint/index.js';
 import type { Sampler } from '../contracts/sampler.js';
-import type { UpdateRule } from '../contracts/update-rule.js';
+import type { UpdateContext, UpdateRule } from '../contracts/update-rule.js';
 import type { TrainEvent } from '../events/index.js';
 import { inferenceGraph, exportModel } from '../export/export-model.js';
 import { mapValues } from '../tree.js';
@@ -172,6 +172,33 @@ describe('train', () => {
     expect(seen).toHaveLength(5);
   });
 
+  test.each([1, 4])(
+    'a sampler that follows the model draws with what the step before left (chunk %i)',
+    async (chunk) => {
+      const inner = new FunctionSampler(3);
+      const followed: TensorData[] = [];
+      const following: Sampler = {
+        columns: inner.columns,
+        followsModel: true,
+        draw: async (context) => {
+          const values = await context.values?.();
+          followed.push(values?.['second.bias'] as TensorData);
+          expect(Object.keys(values ?? {})).toContain('average');
+          return inner.draw(context);
+        },
+        state: () => null,
+        restore: () => undefined,
+      };
+      const { params } = await train(pipeline({ sampler: following, steps: 3, chunk })).result();
+      const plain = new FunctionSampler(3);
+      for (const steps of [1, 2]) {
+        const { params: after } = await train(pipeline({ sampler: plain, steps })).result();
+        expect(followed[steps]).toEqual(after['second.bias']);
+      }
+      expect(params['second.bias']).not.toEqual(followed[2]);
+    },
+  );
+
   test('batch sizes may change from step to step', async () => {
     let compiles = 0;
     let step = 0;
@@ -186,6 +213,24 @@ describe('train', () => {
     for await (const event of train(pipeline({ sampler: changing, updateRule: still, steps: 9 })))
       if (event.type === 'compile') compiles++;
     expect(compiles).toBe(3);
+  });
+
+  test('one name of noise stands for one shape and distribution', async () => {
+    const rule = (other: Parameters<UpdateContext['noise']>): UpdateRule => ({
+      init: () => ({}),
+      update: (context) => {
+        const noise = context.noise('kick', [6]).add(context.noise(...other));
+        return { params: { 'second.bias': (context.params['second.bias'] as Tensor).add(noise.mean()) } };
+      },
+    });
+    await train(pipeline({ updateRule: rule(['kick', [6]]), steps: 1 })).result();
+    for (const other of [
+      ['kick', [7]],
+      ['kick', [6], 'uniform'],
+    ] as const)
+      await expect(train(pipeline({ updateRule: rule([...other]), steps: 1 })).result()).rejects.toThrow(
+        'Two different noises of one program are named "kick"',
+      );
   });
 
   test('pipelines that cannot work are refused with what to do', async () => {

@@ -2,7 +2,7 @@ import type { Backend, ResidentState } from '@updraft/backend';
 import type { TensorData } from '@updraft/graph';
 import type { CheckpointStore, PluginRecord } from '../checkpoint/index.js';
 import type { Reward } from '../contracts/reward.js';
-import type { Batch, JsonValue, Sampler } from '../contracts/sampler.js';
+import type { JsonValue, Sampler } from '../contracts/sampler.js';
 import type { StateSpecs, UpdateRule } from '../contracts/update-rule.js';
 import { CoreError, NonFiniteError } from '../errors.js';
 import type { TrainEvent } from '../events/index.js';
@@ -12,10 +12,12 @@ import { modelSpecs, type ModelSpecs } from '../program/model-specs.js';
 import { PREFIX } from '../program/tracer.js';
 import { RandomStream } from '../random/index.js';
 import type { NamedValues } from '../tree.js';
+import { BatchQueue, equalSizes, type DrawnBatch } from './batch-queue.js';
 import { evaluate, type EvaluationOptions, type EvaluationResult } from './evaluate.js';
+import { EventRun } from './event-run.js';
 import { FeedBuilder } from './feeds.js';
 import { initContext, initialParameters, initialResidents } from './initial-state.js';
-import { bindSizes } from './noise.js';
+import { under } from './named-tensors.js';
 import { StepPrograms, type CompiledStep } from './program-cache.js';
 import { CheckpointWriter } from './checkpoint-writer.js';
 import { checkpointOf, pluginRecords, restoreCheckpoint } from './training-checkpoint.js';
@@ -43,6 +45,13 @@ export interface TrainOptions {
     /** Continue from the newest valid checkpoint of the store, where there is one; else earlier ones are set aside. Default true. */
     readonly resume?: boolean;
   };
+  /**
+   * Most steps in one call of the device; default `auto`: 16 on CUDA, where outputs return to the host and the state would
+   * travel at every step, else 1. A chunk ends early where something happens between two steps: a checkpoint, an
+   * evaluation, a visit of the rule to the host, another phase, another batch size. It has one step where the sampler
+   * observes. What is computed and reported does not depend on it; an abort waits for the chunk to end.
+   */
+  readonly chunk?: number | 'auto';
   /** Report gradient and update norms at every n-th step (0: never). Default 0. */
   readonly monitorEvery?: number;
   /** What a NaN or infinite loss does: stop with an error (default), or go on with a warning. */
@@ -65,11 +74,24 @@ export interface TrainResult {
   readonly reason: 'steps' | 'sampler-ended' | 'aborted';
 }
 
-interface DrawnBatch {
-  readonly batch: Batch;
-  /** State of the sampler right after the draw, for checkpoints at this step. */
-  readonly samplerState: JsonValue;
+/** Steps per call where outputs return to the host. */
+const HOST_CHUNK = 16;
+
+/** Element types without one array element per tensor element, or without a fixed size: their steps cannot be laid side by side. */
+const UNSTACKABLE: ReadonlySet<string> = new Set(['string', 'int4', 'uint4']);
+
+/** The most steps that a pipeline may take in one call. */
+function chunkLimit({ chunk = 'auto', backend, sampler }: TrainOptions): number {
+  if (chunk !== 'auto' && (!Number.isSafeInteger(chunk) || chunk < 1))
+    throw new CoreError('options', `chunk is ${chunk}.`, { hint: 'Give a positive integer, or "auto".' });
+  const single =
+    waitsForStep(sampler) || Object.values(sampler.columns).some(({ dataType }) => UNSTACKABLE.has(dataType));
+  if (single) return 1;
+  return chunk === 'auto' ? (backend.device === 'cuda' ? HOST_CHUNK : 1) : chunk;
 }
+
+/** Whether the next batch depends on the step before: such a sampler is not drawn from ahead of time. */
+const waitsForStep = ({ observe, followsModel }: Sampler): boolean => observe !== undefined || followsModel === true;
 
 /** One training run: everything between the first event and the last. */
 class Training {
@@ -80,6 +102,8 @@ class Training {
   readonly feeds: FeedBuilder;
   readonly checkpoints: CheckpointWriter | undefined;
   readonly plugins: readonly PluginRecord[];
+  /** Most steps in one call. */
+  readonly chunk: number;
   /** Metrics of the newest evaluation. */
   evaluated: Readonly<Record<string, number>> | undefined;
   residents!: ResidentState;
@@ -90,6 +114,7 @@ class Training {
   constructor(readonly options: TrainOptions) {
     if (!Number.isSafeInteger(options.steps) || options.steps < 1)
       throw new CoreError('options', `steps is ${options.steps}.`, { hint: 'Give a positive integer.' });
+    this.chunk = chunkLimit(options);
     this.random = RandomStream.fromSeed(options.seed ?? 0);
     this.plugins = pluginRecords([options.updateRule, options.reward, options.sampler]);
     this.checkpoints =
@@ -132,16 +157,6 @@ class Training {
     this.residents = await options.backend.createState(residents);
   }
 
-  async draw(step: number): Promise<DrawnBatch | undefined> {
-    const { sampler, signal } = this.options;
-    const batch = await sampler.draw({
-      step,
-      random: this.random.split('sampler').split(String(step)),
-      ...(signal === undefined ? {} : { signal }),
-    });
-    return batch === undefined ? undefined : { batch, samplerState: sampler.state() };
-  }
-
   phase(step: number): string {
     return this.options.updateRule.phase?.(step) ?? 'step';
   }
@@ -151,19 +166,54 @@ class Training {
     return every > 0 && (step === 1 || step % every === 0);
   }
 
+  evaluatesAt(step: number): boolean {
+    const every = this.options.evaluation?.every;
+    return every !== undefined && step % every === 0 && step < this.options.steps;
+  }
+
+  savesAt(step: number): boolean {
+    const every = this.options.checkpoints?.every;
+    return every !== undefined && step % every === 0 && step < this.options.steps;
+  }
+
+  /** Feeds of a chunk, and the scalars of its steps. */
+  feedsOf(
+    { step: program, chunked }: CompiledStep,
+    chunk: readonly DrawnBatch[],
+  ): ReturnType<FeedBuilder['buildChunk']> {
+    if (chunked) return this.feeds.buildChunk(program, chunk);
+    const [{ batch, step, sizes }] = chunk as readonly [DrawnBatch];
+    const feeds = this.feeds.build(program, batch, step, sizes);
+    return { feeds, scalars: [this.feeds.scalars] };
+  }
+
+  /** Last step of the chunk that begins at a step, as far as numbers of steps decide it. */
+  chunkEnd(first: number): number {
+    const limit = Math.min(first + this.chunk - 1, this.options.steps);
+    const pauses = (step: number): boolean =>
+      this.evaluatesAt(step) || this.savesAt(step) || this.options.updateRule.needsHost?.(step) === true;
+    const alike = (step: number): boolean =>
+      this.phase(step) === this.phase(first) && this.monitored(step) === this.monitored(first);
+    let last = first;
+    while (last < limit && !pauses(last) && alike(last + 1)) last++;
+    return last;
+  }
+
+  /** Copies of the parameters and variables as they are. */
+  async values(): Promise<Record<string, TensorData>> {
+    const names = Object.keys(this.specs.params).map((name) => PREFIX.param + name);
+    const variables = Object.keys(this.specs.variables).map((name) => PREFIX.variable + name);
+    const tensors = await this.residents.read([...names, ...variables]);
+    return { ...under(tensors, PREFIX.param), ...under(tensors, PREFIX.variable) };
+  }
+
   async result(reason: TrainResult['reason'], evaluation: EvaluationResult | undefined): Promise<TrainResult> {
     const tensors = await this.residents.read();
-    const under = (prefix: string): Record<string, TensorData> =>
-      Object.fromEntries(
-        Object.entries(tensors)
-          .filter(([name]) => name.startsWith(prefix))
-          .map(([name, value]) => [name.slice(prefix.length), value]),
-      );
     return {
       steps: this.step,
-      params: under(PREFIX.param),
-      variables: under(PREFIX.variable),
-      state: under(PREFIX.state),
+      params: under(tensors, PREFIX.param),
+      variables: under(tensors, PREFIX.variable),
+      state: under(tensors, PREFIX.state),
       loss: this.loss,
       evaluation,
       reason,
@@ -226,86 +276,87 @@ async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, T
     config: options.config ?? null,
   };
   let reason: TrainResult['reason'] = 'steps';
-  // A sampler that learns from feedback must see it before it draws again.
-  const ahead = sampler.observe === undefined;
-  let next: Promise<DrawnBatch | undefined> | undefined;
+  const ahead = waitsForStep(sampler) ? 0 : training.chunk;
+  const queue = new BatchQueue(sampler, training.random.split('sampler'), firstStep, options.steps, {
+    ...(signal === undefined ? {} : { signal }),
+    values: () => training.values(),
+  });
   try {
-    for (let step = firstStep; step <= options.steps; step++) {
+    while (training.step < options.steps) {
       if (signal?.aborted === true) {
         reason = 'aborted';
         break;
       }
-      const stepStart = performance.now();
-      const drawn = await (next ?? training.draw(step));
-      next = undefined;
+      const begin = performance.now();
+      const first = training.step + 1;
+      const chunk = await takeChunk(queue, training.chunkEnd(first) - training.step);
+      const [drawn] = chunk;
       if (drawn === undefined) {
         reason = 'sampler-ended';
         break;
       }
-      const drawMilliseconds = performance.now() - stepStart;
-      const { batch } = drawn;
-      const sizes = bindSizes(sampler.columns, batch.columns);
-      const phase = training.phase(step);
-      const monitored = training.monitored(step);
-      const compiles = !training.programs.has(phase, monitored, sizes);
-      const compiled = await training.programs.get(phase, monitored, sizes);
+      const drawMilliseconds = performance.now() - begin;
+      const alike = { phase: training.phase(first), monitored: training.monitored(first), sizes: drawn.sizes };
+      // A last step alone does not need a program of its own where one of many is there.
+      const chunked = chunk.length > 1 || training.programs.has({ ...alike, chunked: true });
+      const variant = { ...alike, chunked };
+      const compiles = !training.programs.has(variant);
+      const compiled = await training.programs.get(variant);
       if (compiles)
         yield {
           type: 'compile',
-          step,
-          phase,
-          monitored,
+          step: first,
+          phase: variant.phase,
+          monitored: variant.monitored,
           milliseconds: compiled.milliseconds,
           nodes: compiled.step.graph.nodes.length,
         };
-      const feeds = training.feeds.build(compiled.step, batch, step, sizes);
+      const { feeds, scalars } = training.feedsOf(compiled, chunk);
       const runBegin = performance.now();
       const running = compiled.program.step(training.residents, feeds, outputNames(compiled));
-      if (ahead && step < options.steps) {
-        next = training.draw(step + 1);
-        // Looked at when its turn comes; an early failure must not count as unhandled.
-        next.catch(() => undefined);
-      }
+      queue.ahead(ahead);
       const outputs = await running;
       const runMilliseconds = performance.now() - runBegin;
-      training.step = step;
-      training.samplerState = drawn.samplerState;
-      const metrics = readMetrics(compiled, outputs);
-      training.loss = metrics['loss'] as number;
-      await checkFinite(training, metrics);
-      if (sampler.observe !== undefined) {
-        await sampler.observe({
+      const together = performance.now() - begin;
+      for (const [index, { step, batch, samplerState }] of chunk.entries()) {
+        const stepBegin = performance.now();
+        training.step = step;
+        training.samplerState = samplerState;
+        const metrics = readMetrics(compiled, outputs, index);
+        training.loss = metrics['loss'] as number;
+        await checkFinite(training, metrics);
+        if (sampler.observe !== undefined) {
+          await sampler.observe({
+            step,
+            batch,
+            loss: training.loss,
+            metrics,
+            perExample: readExamples(compiled, outputs),
+          });
+          training.samplerState = sampler.state();
+        }
+        batch.release?.();
+        if (updateRule.needsHost?.(step) === true) await runHost(training, metrics);
+        if (!Number.isFinite(training.loss))
+          yield { type: 'warning', step, message: `The loss is ${training.loss} at step ${step}.` };
+        yield {
+          type: 'step',
           step,
-          batch,
+          steps: options.steps,
           loss: training.loss,
           metrics,
-          perExample: readExamples(compiled, outputs),
-        });
-        training.samplerState = sampler.state();
+          scalars: scalars[index] as Readonly<Record<string, number>>,
+          batchSize: batch.size,
+          milliseconds: together / chunk.length + performance.now() - stepBegin,
+          runMilliseconds: runMilliseconds / chunk.length,
+          drawMilliseconds: drawMilliseconds / chunk.length,
+        };
       }
-      batch.release?.();
-      if (updateRule.needsHost?.(step) === true) await runHost(training, metrics);
-      if (!Number.isFinite(training.loss))
-        yield { type: 'warning', step, message: `The loss is ${training.loss} at step ${step}.` };
-      yield {
-        type: 'step',
-        step,
-        steps: options.steps,
-        loss: training.loss,
-        metrics,
-        scalars: training.feeds.scalars,
-        batchSize: batch.size,
-        milliseconds: performance.now() - stepStart,
-        runMilliseconds,
-        drawMilliseconds,
-      };
-      const { checkpoints, evaluation } = options;
-      if (checkpoints !== undefined && step % checkpoints.every === 0 && step < options.steps) {
-        await training.checkpoint();
-      }
+      const { step } = training;
+      if (training.savesAt(step)) await training.checkpoint();
       yield* training.checkpoints?.completed() ?? [];
-      if (evaluation?.every !== undefined && step % evaluation.every === 0 && step < options.steps) {
-        const result = await evaluateNow(training, evaluation);
+      if (options.evaluation !== undefined && training.evaluatesAt(step)) {
+        const result = await evaluateNow(training, options.evaluation);
         yield { type: 'evaluation', step, ...result };
       }
     }
@@ -330,13 +381,23 @@ async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, T
     return result;
   } finally {
     await training.checkpoints?.settle();
-    await next?.then(
-      (drawn) => drawn?.batch.release?.(),
-      () => undefined,
-    );
+    await queue.dispose();
     await training.programs.dispose();
     await training.residents.dispose();
   }
+}
+
+/** Batches of one size for at most so many steps; none once the sampler has ended. */
+async function takeChunk(queue: BatchQueue, count: number): Promise<DrawnBatch[]> {
+  const chunk: DrawnBatch[] = [];
+  while (chunk.length < count) {
+    // What ends the chunk, an error too, is met again at the begin of the next one: the steps before it come first.
+    const drawn = chunk.length === 0 ? await queue.peek() : await queue.peek().catch(() => undefined);
+    if (drawn === undefined || (chunk[0] !== undefined && !equalSizes(chunk[0], drawn))) break;
+    queue.take();
+    chunk.push(drawn);
+  }
+  return chunk;
 }
 
 const outputNames = ({ step }: CompiledStep): readonly string[] => [
@@ -344,9 +405,14 @@ const outputNames = ({ step }: CompiledStep): readonly string[] => [
   ...step.perExample.values(),
 ];
 
-function readMetrics({ step }: CompiledStep, outputs: Readonly<Record<string, TensorData>>): Record<string, number> {
+/** Metrics of one step of a chunk. */
+function readMetrics(
+  { step }: CompiledStep,
+  outputs: Readonly<Record<string, TensorData>>,
+  index: number,
+): Record<string, number> {
   const metrics: Record<string, number> = {};
-  for (const [name, output] of step.metrics) metrics[name] = Number(outputs[output]?.data[0]);
+  for (const [name, output] of step.metrics) metrics[name] = Number(outputs[output]?.data[index]);
   return metrics;
 }
 
@@ -407,45 +473,8 @@ async function evaluateNow(training: Training, evaluation: EvaluationOptions): P
   return result;
 }
 
-/** A run in progress: iterate it for its events, or await `result()`; both may be done. */
-export class TrainRun implements AsyncIterable<TrainEvent> {
-  readonly #events: AsyncGenerator<TrainEvent, TrainResult, void>;
-  #result: TrainResult | undefined;
-
-  constructor(options: TrainOptions) {
-    this.#events = runTraining(options);
-  }
-
-  async *[Symbol.asyncIterator](): AsyncIterator<TrainEvent> {
-    try {
-      for (;;) {
-        const next = await this.#events.next();
-        if (next.done === true) {
-          this.#result = next.value ?? this.#result;
-          return;
-        }
-        yield next.value;
-      }
-    } finally {
-      // Leaving the loop early ends the run and frees its memory.
-      if (this.#result === undefined) await this.#events.return(undefined as never);
-    }
-  }
-
-  /** Run to the end and give the trained tensors. */
-  async result(): Promise<TrainResult> {
-    while (this.#result === undefined) {
-      const next = await this.#events.next();
-      if (next.done !== true) continue;
-      if (next.value === undefined)
-        throw new CoreError('run', 'The run was left before its end, so it has no result.', {
-          hint: 'Iterate its events to the end, or await result() instead.',
-        });
-      this.#result = next.value;
-    }
-    return this.#result;
-  }
-}
+/** A training run in progress: iterate it for its events, or await `result()`; both may be done. */
+export type TrainRun = EventRun<TrainEvent, TrainResult>;
 
 /** Train a model: `for await (const event of train({...}))`, or `await train({...}).result()`. */
-export const train = (options: TrainOptions): TrainRun => new TrainRun(options);
+export const train = (options: TrainOptions): TrainRun => new EventRun(runTraining(options));

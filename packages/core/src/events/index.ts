@@ -1,4 +1,6 @@
+import type { TensorData } from '@updraft/graph';
 import type { JsonValue } from '../contracts/sampler.js';
+import type { SourceReport } from '../drivers/federate-sources.js';
 
 export interface RunStartEvent {
   readonly type: 'run-start';
@@ -45,6 +47,8 @@ export interface EvaluationEvent {
   readonly examples: number;
   readonly milliseconds: number;
   readonly confusion: readonly (readonly number[])[] | undefined;
+  /** Whose model was evaluated, where every peer has its own. */
+  readonly client?: string;
 }
 export interface CheckpointEvent {
   readonly type: 'checkpoint';
@@ -67,6 +71,71 @@ export interface RunEndEvent {
   readonly loss: number;
   readonly milliseconds: number;
 }
+
+/** Local work of one client in a round of federated training. */
+export interface ClientEvent {
+  readonly type: 'client';
+  /** The round, from 1. */
+  readonly step: number;
+  readonly client: string;
+  /** Local steps taken. */
+  readonly localSteps: number;
+  readonly examples: number;
+  /** Means over the local steps. */
+  readonly loss: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly milliseconds: number;
+}
+/** One result of an aggregator: the server's, or that of a peer. */
+export interface AggregationReport {
+  /** Whose result; undefined on a server. */
+  readonly peer: string | undefined;
+  /** Sources that were combined, in order. Empty where there were too few, so that nothing was combined. */
+  readonly sources: readonly string[];
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly outputs: Readonly<Record<string, TensorData>>;
+  /** What was wrong with sources. */
+  readonly reports: readonly SourceReport[];
+}
+export interface RoundEvent {
+  readonly type: 'round';
+  readonly step: number;
+  readonly steps: number;
+  /** Clients that were asked to take part, in the order of the clients. */
+  readonly participants: readonly string[];
+  /** Mean over the clients that trained, by their weights. */
+  readonly loss: number;
+  readonly aggregations: readonly AggregationReport[];
+  readonly milliseconds: number;
+}
+
+/** What federated training tells while it goes; `step` counts rounds. */
+export type FederateEvent =
+  RunStartEvent | ClientEvent | RoundEvent | EvaluationEvent | CheckpointEvent | WarningEvent | RunEndEvent;
+
+export interface GenerationStartEvent {
+  readonly type: 'generation-start';
+  readonly device: string;
+  readonly steps: number;
+  readonly seed: number;
+}
+export interface GenerationStepEvent {
+  readonly type: 'generation-step';
+  readonly step: number;
+  readonly steps: number;
+  /** What the sampler shows of this step. */
+  readonly outputs: Readonly<Record<string, TensorData>>;
+  readonly milliseconds: number;
+}
+export interface GenerationEndEvent {
+  readonly type: 'generation-end';
+  readonly step: number;
+  /** All steps were taken, everything is finished, the sampler stopped, or the signal came. */
+  readonly reason: 'steps' | 'finished' | 'stopped' | 'aborted';
+  readonly milliseconds: number;
+}
+/** What a generation tells while it goes. */
+export type GenerateEvent = GenerationStartEvent | CompileEvent | GenerationStepEvent | GenerationEndEvent;
 
 /** What a training run tells while it goes. */
 export type TrainEvent =

@@ -1,49 +1,8 @@
-import { encodeModel, Graph, modelOf, symbol, type Tensor, type TensorData } from '@updraft/graph';
-import { CoreError } from '../errors.js';
+import { encodeModel, Graph, modelOf, symbol, type TensorData } from '@updraft/graph';
+import { ConstantProvider } from '../module/constant-provider.js';
 import type { Model } from '../module/module.js';
-import type { ParameterSpec, VariableSpec } from '../module/parameter.js';
-import { Scope, type NoiseDistribution, type ScopeProvider } from '../module/scope.js';
+import { Scope } from '../module/scope.js';
 import type { NamedValues } from '../tree.js';
-
-/** Puts parameter and variable values into the graph as constants. */
-class ConstantProvider implements ScopeProvider {
-  readonly #made = new Map<string, Tensor>();
-
-  constructor(
-    readonly graph: Graph,
-    readonly values: NamedValues<TensorData>,
-  ) {}
-  #constant(name: string): Tensor {
-    const known = this.#made.get(name);
-    if (known !== undefined) return known;
-    const value = this.values[name];
-    if (value === undefined)
-      throw new CoreError('export', `There is no value for "${name}".`, {
-        hint: 'Give the params and variables of a training result.',
-      });
-    const made = this.graph.constant(value, value.dataType, name);
-    this.#made.set(name, made);
-    return made;
-  }
-  parameter(spec: ParameterSpec): Tensor {
-    return this.#constant(spec.name);
-  }
-  variable(spec: VariableSpec): Tensor {
-    return this.#constant(spec.name);
-  }
-  assign(): void {
-    // Nothing changes in an inference model.
-  }
-  noise(name: string, _shape: unknown, _distribution: NoiseDistribution): Tensor {
-    throw new CoreError(
-      'export',
-      `The model draws the noise "${name}" in inference form, which a plain ONNX model cannot.`,
-      {
-        hint: 'Draw noise only where scope.training is true.',
-      },
-    );
-  }
-}
 
 export interface ExportOptions {
   /** Values by name: `{ ...result.params, ...result.variables }`. */

@@ -13,8 +13,11 @@ import {
 } from '@updraft/graph';
 import type { Initializer, ParameterRole, ParameterSpec, VariableSpec } from './parameter.js';
 
-/** Distributions of noise that enters a program as an input. */
-export type NoiseDistribution = 'normal' | 'uniform' | 'rademacher' | 'gumbel';
+/**
+ * Distributions of noise that enters a program as an input. `segmented-uniform` is uniform over (-1, -0.5] and [0.5, 1):
+ * perturbations whose inverse is bounded.
+ */
+export type NoiseDistribution = 'normal' | 'uniform' | 'rademacher' | 'gumbel' | 'segmented-uniform';
 
 /** Where a scope gets its tensors from: a fresh trace, or parameters at hand (perturbed, averaged, frozen). */
 export interface ScopeProvider {

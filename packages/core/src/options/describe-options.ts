@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { optionContract, specKey } from './plugin-option.js';
 import { rangeText, scalarBounds, type Bounds } from './scalar.js';
-import { isSchedule } from './schedule.js';
+import { isSchedule, serialiseOptions } from './schedule.js';
 import { defaultOf, definitionOf, descriptionOf, innermost, mayBeMissing } from './schema-shape.js';
 
 /** One option as documentation and help show it. */
@@ -38,12 +39,14 @@ function defaultText(option: z.ZodType): string {
   if (typeof found.value === 'function') return '(function)';
   return isSchedule(found.value)
     ? JSON.stringify(found.value.describe?.() ?? '(schedule)')
-    : JSON.stringify(found.value);
+    : JSON.stringify(serialiseOptions({ value: found.value })['value']);
 }
 
 function typeText(option: z.ZodType): string {
   const inner = innermost(option);
   if (scalarBounds(inner) !== undefined || scalarBounds(option) !== undefined) return 'number | schedule';
+  const contract = optionContract(inner) ?? optionContract(option);
+  if (contract !== undefined) return contract;
   const { type, entries, element } = definitionOf(inner);
   if (type === 'enum' && entries !== undefined) return Object.values(entries).map(String).join(' | ');
   if (type === 'literal') return [...(inner as z.ZodLiteral).values].map(String).join(' | ');
@@ -100,18 +103,36 @@ function fieldSchema(field: z.ZodType): JsonSchema {
   const bounds = scalarBounds(inner) ?? scalarBounds(field);
   const description = descriptionOf(field);
   const found = defaultOf(field);
-  const shown = isSchedule(found?.value) ? found.value.describe?.() : found?.value;
+  const shown = found === undefined ? undefined : serialiseOptions({ value: found.value })['value'];
+  const contract = optionContract(inner) ?? optionContract(field);
   const {
     $schema: _draft,
     default: _default,
     ...own
-  } = bounds === undefined ? numberSchema(inner) : scalarSchema(bounds);
+  } = bounds !== undefined
+    ? scalarSchema(bounds)
+    : contract !== undefined
+      ? pluginSchema(contract)
+      : numberSchema(inner);
   return {
     ...own,
     ...(description === undefined ? {} : { description }),
     ...(shown === undefined ? {} : { default: shown }),
   };
 }
+
+const pluginSchema = (contract: string): Record<string, unknown> => {
+  const key = specKey(contract) ?? contract;
+  return {
+    type: 'object',
+    properties: {
+      [key]: { type: 'string', description: `Name of the ${contract}.` },
+      options: { type: 'object', description: 'Its options.' },
+    },
+    required: [key],
+    additionalProperties: false,
+  };
+};
 
 const scalarSchema = ({ min, max, above, below }: Bounds): Record<string, unknown> => ({
   anyOf: [

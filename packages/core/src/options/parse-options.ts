@@ -2,6 +2,8 @@ import { UpdraftError } from '@updraft/graph';
 import type { z } from 'zod';
 import { didYouMean, nearestNames } from '../names.js';
 import { OptionsError, valueText, type OptionProblem } from './options-error.js';
+import type { ContractName } from '../plugins/metadata.js';
+import { namesPlugin, optionContract, placeholder, type RevivePlugin } from './plugin-option.js';
 import { rangeText, scalarBounds } from './scalar.js';
 import { isSerialisedSchedule, type ReviveSchedule } from './schedule.js';
 import { definitionOf, innermost } from './schema-shape.js';
@@ -10,6 +12,8 @@ import { definitionOf, innermost } from './schema-shape.js';
 export interface ParseContext {
   /** Makes schedules of serialised ones, wherever the schema has a {@link scalar}. */
   readonly schedules?: ReviveSchedule | undefined;
+  /** Makes plugins that options name, wherever the schema has a {@link pluginOption}. */
+  readonly plugins?: RevivePlugin | undefined;
 }
 
 /**
@@ -45,7 +49,9 @@ function prepare(
 ): unknown {
   const inner = innermost(schema);
   if (scalarBounds(inner) !== undefined || scalarBounds(schema) !== undefined)
-    return revive(input, path, problems, context);
+    return reviveSchedule(input, path, problems, context);
+  const contract = optionContract(inner) ?? optionContract(schema);
+  if (contract !== undefined) return revivePlugin(contract, input, path, problems, context);
   const { shape, catchall, element } = definitionOf(inner);
   if (element !== undefined && Array.isArray(input))
     return input.map((item, index) => prepare(element, item, [...path, String(index)], problems, context));
@@ -71,26 +77,49 @@ function unknownName(path: string, name: string, known: readonly string[], value
   };
 }
 
-function revive(
+function reviveSchedule(
   input: unknown,
   path: readonly string[],
   problems: OptionProblem[],
   { schedules }: ParseContext,
 ): unknown {
   if (schedules === undefined || !isSerialisedSchedule(input)) return input;
+  // Already told where it fails; any number passes for the rest of the check.
+  return revived(() => schedules(input), 'a schedule', input, path, problems) ?? { at: () => 0 };
+}
+
+function revivePlugin(
+  contract: ContractName,
+  input: unknown,
+  path: readonly string[],
+  problems: OptionProblem[],
+  { plugins }: ParseContext,
+): unknown {
+  if (plugins === undefined || !namesPlugin(input)) return input;
+  // Already told where it fails; something with the right methods passes for the rest of the check.
+  return revived(() => plugins(input), `the contract "${contract}"`, input, path, problems) ?? placeholder(contract);
+}
+
+/** What `make` gives; undefined where it throws, which becomes a problem. */
+function revived(
+  make: () => unknown,
+  expected: string,
+  input: unknown,
+  path: readonly string[],
+  problems: OptionProblem[],
+): unknown {
   try {
-    return schedules(input);
+    return make();
   } catch (error) {
     if (!(error instanceof UpdraftError)) throw error;
     const at = path.join('.');
     problems.push({
       path: at,
-      expected: 'a schedule',
+      expected,
       got: valueText(input),
       message: `"${at}": ${error.message.replace(/\.$/, '')}`,
     });
-    // Already told; any number passes for the rest of the check.
-    return { at: () => 0 };
+    return undefined;
   }
 }
 

@@ -1,4 +1,4 @@
-import 'reflect-metadata';
+import './reflect.js';
 import { injectable } from 'tsyringe';
 import type { z } from 'zod';
 import type { Aggregator } from '../contracts/aggregator.js';
@@ -10,20 +10,25 @@ import { CoreError } from '../errors.js';
 /** The contracts and what implements them. */
 export interface Contracts {
   readonly 'update-rule': UpdateRule;
+  /** Classes of this contract may be generation samplers instead: ask `isGenerationSampler` of one that is made by name. */
   readonly sampler: Sampler;
   readonly reward: Reward;
   readonly aggregator: Aggregator;
 }
 export type ContractName = keyof Contracts;
 
-/** Methods that every implementation of a contract has. */
-export const CONTRACT_METHODS: Readonly<Record<ContractName, readonly string[]>> = {
-  'update-rule': ['init', 'update'],
-  sampler: ['draw', 'state', 'restore'],
-  // A reward has an objective, a score or advantages; each may be absent.
-  reward: [],
-  aggregator: ['combine'],
-};
+/** Methods that every implementation of a contract has: all of one list. */
+export const CONTRACT_METHODS: Readonly<Record<ContractName, readonly [readonly string[], ...(readonly string[])[]]>> =
+  {
+    'update-rule': [['init', 'update']],
+    sampler: [
+      ['draw', 'state', 'restore'],
+      ['init', 'steps', 'step'],
+    ],
+    // A reward has an objective, a score or advantages; each may be absent.
+    reward: [[]],
+    aggregator: [['combine']],
+  };
 
 /** Version of the contracts of this release; a plugin built for another one is refused. */
 export const CONTRACT_VERSION = 1;

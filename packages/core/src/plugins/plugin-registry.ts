@@ -1,6 +1,7 @@
 import type { DependencyContainer } from 'tsyringe';
 import { CoreError } from '../errors.js';
 import { didYouMean } from '../names.js';
+import { SPEC_KEYS, type SpecKey } from '../options/plugin-option.js';
 import {
   CONTRACT_VERSION,
   pluginMetadata,
@@ -21,14 +22,6 @@ interface Entry {
   readonly metadata: PluginMetadata;
   readonly origin: string;
 }
-
-const SPEC_KEYS = {
-  updateRule: 'update-rule',
-  sampler: 'sampler',
-  reward: 'reward',
-  aggregator: 'aggregator',
-} as const satisfies Readonly<Record<string, ContractName>>;
-type SpecKey = keyof typeof SPEC_KEYS;
 
 /** A plugin by name, as configurations hold it: `{ "updateRule": "lion", "options": { … } }`. */
 export type PluginSpec<Key extends SpecKey = SpecKey> = {
@@ -116,14 +109,16 @@ export class PluginRegistry {
     });
   }
 
-  /** Construct a plugin by name. @throws CoreError, OptionsError */
+  /** Construct a plugin by name; plugins that its options name come from this registry as well. @throws CoreError, OptionsError */
   create<C extends ContractName>(
     contract: C,
     name: string,
     options: unknown,
     container?: DependencyContainer,
   ): Contracts[C] {
-    return instantiatePlugin(this.find(contract, name), options, container);
+    return instantiatePlugin(this.find(contract, name), options, container, (spec) =>
+      this.fromSpec(spec as unknown as PluginSpec, container),
+    );
   }
 
   /** Construct the plugin that a configuration names. @throws CoreError, OptionsError */

@@ -1,4 +1,4 @@
-import 'reflect-metadata';
+import './reflect.js';
 import type { Backend } from '@updraft/backend';
 import { container as root, type DependencyContainer, type InjectionToken } from 'tsyringe';
 import { CoreError } from '../errors.js';

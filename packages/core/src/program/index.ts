@@ -1,3 +1,6 @@
+export * from './aggregation.js';
+export * from './joint-norm.js';
+export { isWeightTap, layerRows, type LayerRows } from './layer-rows.js';
 export * from './model-specs.js';
 export * from './objective.js';
 export * from './step-program.js';

@@ -6,12 +6,13 @@ import type { InputSpec, Model } from '../module/module.js';
 import { flattenTree, mapTree, type NamedValues, type Tree } from '../tree.js';
 import type { ModelSpecs } from './model-specs.js';
 import { buildObjective } from './objective.js';
+import { checkReplacement, publish } from './publish.js';
 import { PREFIX, Tracer, type NoiseInput, type ScalarInput } from './tracer.js';
 import { StepContext } from './update-context.js';
 
 export const isStateSpec = (value: Tree<StateSpec>): value is StateSpec =>
   (value as { kind?: unknown }).kind === 'state' && 'dataType' in value;
-const isTensor = (value: Tree<Tensor>): value is Tensor => value instanceof Tensor;
+export const isTensor = (value: Tree<Tensor>): value is Tensor => value instanceof Tensor;
 
 /** Everything that decides what a step program computes. */
 export interface StepProgramSource {
@@ -137,25 +138,6 @@ export function buildStepProgram(source: StepProgramSource): StepProgram {
     metrics: metricNames,
     perExample: exampleNames,
   };
-}
-
-/** Make a value an output under a name of its own; inputs and values that are outputs already go through an Identity. */
-function publish(graph: Graph, value: Tensor, name: string): string {
-  const direct = value.producer !== undefined && !graph.outputs.includes(value);
-  return graph.output(direct ? value : value.identity(), name).name;
-}
-
-function checkReplacement(old: Tensor, value: Tensor, what: string): void {
-  const same =
-    value.dataType === old.dataType &&
-    value.rank === old.rank &&
-    value.shape.every((dim, axis) => typeof dim !== 'number' || dim === old.shape[axis]);
-  if (!same)
-    throw new CoreError(
-      'update-rule',
-      `The new value of the ${what} is ${value.dataType}[${value.shape.join(', ')}], the old one ${old.dataType}[${old.shape.join(', ')}].`,
-      { hint: 'State and parameters keep their shape and element type.' },
-    );
 }
 
 /** Norms of gradients and updates, per parameter and in total. */

@@ -1,5 +1,5 @@
 import type { Graph } from '@updraft/graph';
-import { symbol, type DataType, type Dim, type Tensor } from '@updraft/graph';
+import { shapeEquals, shapeText, symbol, type DataType, type Dim, type Tensor } from '@updraft/graph';
 import { CoreError } from '../errors.js';
 import type { InputSpec } from '../module/module.js';
 import type { ParameterSpec, VariableSpec } from '../module/parameter.js';
@@ -112,7 +112,14 @@ export class Tracer implements ScopeProvider {
 
   noise(name: string, shape: readonly Dim[], distribution: NoiseDistribution, dataType: DataType = 'float32'): Tensor {
     const known = this.noises.get(name);
-    if (known !== undefined) return known.tensor;
+    if (known !== undefined) {
+      const { tensor } = known;
+      if (known.distribution !== distribution || tensor.dataType !== dataType || !shapeEquals(tensor.shape, shape))
+        throw new CoreError('noise', `Two different noises of one program are named "${name}".`, {
+          hint: `One is ${known.distribution} ${shapeText(tensor.shape)}, the other ${distribution} ${shapeText(shape)}: name noise after what it is for, with a prefix where something is used twice.`,
+        });
+      return tensor;
+    }
     const tensor = this.graph.input(PREFIX.noise + name, dataType, shape);
     this.noises.set(name, { name, tensor, distribution });
     return tensor;

@@ -1,7 +1,7 @@
 import { gradients, hessianVectorProduct, perSampleGradients } from '@updraft/autodiff';
 import type { Dim, Tensor } from '@updraft/graph';
 import type { Objective } from '../contracts/reward.js';
-import type { StateSpecs, SymbolicState, Tap, UpdateContext } from '../contracts/update-rule.js';
+import type { SampledGradients, StateSpecs, SymbolicState, Tap, UpdateContext } from '../contracts/update-rule.js';
 import { CoreError } from '../errors.js';
 import type { NoiseDistribution } from '../module/scope.js';
 import type { ParameterSpec } from '../module/parameter.js';
@@ -74,15 +74,33 @@ export class StepContext implements UpdateContext {
   gradsAt(params: NamedValues<Tensor>): NamedValues<Tensor> {
     return namedGradients(this.loss(params), params);
   }
-  hvp(vector: NamedValues<Tensor>): NamedValues<Tensor> {
-    const names = Object.keys(this.params);
+  hvp(vector: NamedValues<Tensor>, params?: NamedValues<Tensor>): NamedValues<Tensor> {
+    const at = params ?? this.params;
+    const names = Object.keys(at);
     const vectors = names.map((name) => required(vector, name, 'vector'));
     const products = hessianVectorProduct(
-      this.objective.loss,
-      names.map((name) => this.params[name] as Tensor),
+      this.loss(params),
+      names.map((name) => at[name] as Tensor),
       vectors,
     );
     return Object.fromEntries(names.map((name, index) => [name, products[index] as Tensor]));
+  }
+  sampledGrads(params?: NamedValues<Tensor>): SampledGradients {
+    const { sampled } = params === undefined ? this.objective : this.#source.objective(params);
+    if (sampled === undefined)
+      throw new CoreError(
+        'reward',
+        'The reward does not say how targets are drawn from the predictions of the model.',
+        {
+          hint: 'Use a reward that does, such as crossEntropy(), or let its objective return `sampled`.',
+        },
+      );
+    const { loss, predictions } = sampled();
+    const at = params ?? this.params;
+    const names = Object.keys(at);
+    // What no prediction depends on has no curvature: zeros.
+    const results = gradients(loss, Object.values(at), { independent: true });
+    return { grads: Object.fromEntries(names.map((name, index) => [name, results[index] as Tensor])), predictions };
   }
   perSampleGrads(): NamedValues<Tensor> {
     if (this.#perSample === undefined) {

@@ -1,0 +1,14 @@
+export { readArgument } from './arguments.js';
+export { probeAggregator } from './aggregator.js';
+export { probeCall } from './call.js';
+export { compareResult, type Comparison, type Tolerance } from './compare.js';
+export type { ProbeContext, ProbeResult } from './context.js';
+export { probeFederation } from './federation.js';
+export { probeGeneration } from './generation.js';
+export { callInput, PROBE_INPUTS, probeJsonSchema, type ProbeKind } from './inputs.js';
+export { graphModel, type DescribedModel, type ModelDescription, type ModelFacts } from './models.js';
+export { probeModule } from './module.js';
+export { probeReward } from './reward.js';
+export { probeSampler } from './sampler.js';
+export { probeUpdateRule } from './update-rule.js';
+export { readTensor, tensorJson } from './values.js';
