@@ -1,5 +1,6 @@
 import { RandomStream } from '@updraft/core';
-import { elementCount, readElement, type DataTypeStorage, type TensorData } from '@updraft/graph';
+import { elementCount, type DataTypeStorage, type TensorData } from '@updraft/graph';
+import { columnNumbers } from './column-numbers.js';
 import { batchBuffers, exampleId, gather, type ColumnSpec, type Dataset } from './dataset.js';
 import { DataError } from './errors.js';
 import { splitPositions } from './split-positions.js';
@@ -41,23 +42,6 @@ export interface SplitOptions {
   readonly stratifyBy?: string;
 }
 
-/** Values of a column of scalars. */
-function scalars(dataset: Dataset, column: string): number[] {
-  const spec = dataset.columns[column];
-  if (spec === undefined || elementCount(spec.shape) !== 1)
-    throw new DataError(
-      spec === undefined
-        ? `The dataset has no column "${column}".`
-        : `The column "${column}" has shape [${spec.shape.join(', ')}]; one number per example is needed.`,
-      { hint: `The dataset has: ${Object.keys(dataset.columns).join(', ')}.` },
-    );
-  const into = batchBuffers({ columns: { [column]: spec } }, 1)[column] as TensorData;
-  return Array.from({ length: dataset.length }, (_, index) => {
-    dataset.read(column, index, into, 0);
-    return readElement(into, 0);
-  });
-}
-
 /**
  * Cut into parts of the given fractions, in order unless a seed is given. Every example is in exactly one part. With
  * `stratifyBy`, each class is cut by itself and the order within parts is that of the (shuffled) dataset.
@@ -67,7 +51,7 @@ export function split(
   fractions: readonly number[],
   { seed, stratifyBy }: SplitOptions = {},
 ): Dataset[] {
-  const values = stratifyBy === undefined ? undefined : scalars(dataset, stratifyBy);
+  const values = stratifyBy === undefined ? undefined : columnNumbers(dataset, stratifyBy);
   return splitPositions(dataset.length, fractions, seed, values).map((positions) => subset(dataset, positions));
 }
 

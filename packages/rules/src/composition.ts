@@ -2,10 +2,13 @@ import {
   CoreError,
   mapValues,
   scalarAt,
+  type ClientRule,
   type HostContext,
   type InitContext,
   type NamedValues,
+  type NoiseDistribution,
   type ParameterSpec,
+  type RoundContext,
   type ScalarValue,
   type StateSpec,
   type StateSpecs,
@@ -14,7 +17,7 @@ import {
   type UpdateContext,
   type UpdateRule,
 } from '@updraft/core';
-import type { Tensor } from '@updraft/graph';
+import { zerosLike, type Dim, type Tensor } from '@updraft/graph';
 import { DerivedContext, initContextFor, pick } from './derived-context.js';
 
 type Symbolic = SymbolicState<StateSpecs>;
@@ -43,17 +46,76 @@ function composedHost(parts: Readonly<Record<string, UpdateRule>>): Pick<UpdateR
   };
 }
 
+/** Rounds of federated training for rules made of named parts: each part sees its own state and its own parameters. */
+function composedRounds(
+  parts: Readonly<Record<string, ClientRule>>,
+  select: (specs: NamedValues<ParameterSpec>, part: string) => NamedValues<ParameterSpec> = (specs) => specs,
+): Pick<ClientRule, 'roundStart' | 'roundEnd' | 'clientState'> {
+  const keeps = Object.values(parts).some(({ clientState }) => clientState === 'keep');
+  const boundary = (name: 'roundStart' | 'roundEnd'): ClientRule[typeof name] =>
+    Object.values(parts).every((part) => part[name] === undefined)
+      ? undefined
+      : (context) => {
+          let params: NamedValues<Tensor> = {};
+          let upload: NamedValues<Tensor> = {};
+          const state: Record<string, unknown> = {};
+          for (const [key, part] of Object.entries(parts)) {
+            const before = childState(context.state, key);
+            const specs = select(context.specs, key);
+            // Later parts see the parameters that earlier ones changed.
+            const change = part[name]?.({
+              params: pick({ ...context.params, ...params }, specs),
+              received: pick(context.received, specs),
+              specs,
+              state: before,
+              round: context.round,
+              scalar: (scalar, value) => context.scalar(`${key}/${scalar}`, value),
+              noise: (noise, shape, distribution) => context.noise(`${key}/${noise}`, shape, distribution),
+            });
+            params = { ...params, ...change?.params };
+            upload = { ...upload, ...change?.upload };
+            state[key] = change?.state ?? before;
+          }
+          return { params, upload, state: state as Symbolic };
+        };
+  const [roundStart, roundEnd] = [boundary('roundStart'), boundary('roundEnd')];
+  return {
+    ...(keeps ? { clientState: 'keep' } : {}),
+    ...(roundStart === undefined ? {} : { roundStart }),
+    ...(roundEnd === undefined ? {} : { roundEnd }),
+  };
+}
+
+/** Rounds of a wrapped rule whose state lives under `inner`; the rest of the state stays. */
+function innerRounds<S extends { readonly inner: StateSpecs }>(
+  rule: ClientRule,
+): Pick<ClientRule<S>, 'roundStart' | 'roundEnd' | 'clientState'> {
+  const { roundStart, roundEnd, ...keeps } = composedRounds({ inner: rule });
+  const keepRest =
+    (boundary: NonNullable<ClientRule['roundStart']>): NonNullable<ClientRule<S>['roundStart']> =>
+    (context) => {
+      const change = boundary(context as unknown as RoundContext);
+      return { ...change, state: { ...context.state, ...change.state } as SymbolicState<S> };
+    };
+  return {
+    ...keeps,
+    ...(roundStart === undefined ? {} : { roundStart: keepRest(roundStart) }),
+    ...(roundEnd === undefined ? {} : { roundEnd: keepRest(roundEnd) }),
+  };
+}
+
 /**
  * Rules one after the other, as in optax: each sees the gradients that the earlier ones changed and the parameters that
  * they proposed. `chain(clipByGlobalNorm(1), adamw({ learningRate: 3e-4 }))`.
  */
-export function chain(...rules: readonly UpdateRule[]): UpdateRule {
+export function chain(...rules: readonly ClientRule[]): ClientRule {
   if (rules.length === 0) throw new CoreError('update-rule', 'chain() needs at least one rule.');
   const parts = Object.fromEntries(rules.map((rule, index) => [String(index), rule]));
   return {
     init: (context) => mapValues(parts, (rule) => rule.init(context)),
     phase: (step) => joinPhases(rules, step),
     ...composedHost(parts),
+    ...composedRounds(parts),
     update(context): Update {
       const phases = context.phase.split(PHASE_SEPARATOR);
       const taken = new Map<string, string>();
@@ -92,7 +154,7 @@ export function chain(...rules: readonly UpdateRule[]): UpdateRule {
   };
 }
 
-/** Scalars keep their names; a second link that uses one of the same name gets its position appended. */
+/** Scalars, noise and metrics keep their names; a second link that uses one of the same name gets its position appended. */
 class ChainedContext extends DerivedContext<StateSpecs> {
   constructor(
     outer: UpdateContext,
@@ -102,24 +164,30 @@ class ChainedContext extends DerivedContext<StateSpecs> {
   ) {
     super(outer, changes);
   }
-  #own(name: string): string {
-    const owner = this.taken.get(name) ?? this.link;
-    this.taken.set(name, owner);
+  #own(kind: string, name: string): string {
+    const owner = this.taken.get(`${kind}:${name}`) ?? this.link;
+    this.taken.set(`${kind}:${name}`, owner);
     return owner === this.link ? name : `${name}#${this.link}`;
   }
   override scalar(name: string, value: ScalarValue | ((step: number) => number)): Tensor {
-    return super.scalar(this.#own(name), value);
+    return super.scalar(this.#own('scalar', name), value);
+  }
+  override noise(name: string, shape: readonly Dim[], distribution?: NoiseDistribution): Tensor {
+    return super.noise(this.#own('noise', name), shape, distribution);
+  }
+  override metric(name: string, value: Tensor): void {
+    super.metric(this.#own('metric', name), value);
   }
 }
 
 export interface PartitionOptions {
-  readonly rules: Readonly<Record<string, UpdateRule>>;
+  readonly rules: Readonly<Record<string, ClientRule>>;
   /** Name of the rule for a parameter; undefined leaves it as it is. */
   readonly assign: (spec: ParameterSpec) => string | undefined;
 }
 
 /** Different rules for different parameters. */
-export function partition({ rules, assign }: PartitionOptions): UpdateRule {
+export function partition({ rules, assign }: PartitionOptions): ClientRule {
   const select = (specs: NamedValues<ParameterSpec>, group: string): Record<string, ParameterSpec> =>
     Object.fromEntries(
       Object.entries(specs).filter(([, spec]) => {
@@ -141,10 +209,11 @@ export function partition({ rules, assign }: PartitionOptions): UpdateRule {
       mapValues(rules, (rule, group) => rule.init(initContextFor(context, select(context.params, group)))),
     phase: (step) => joinPhases(members, step),
     ...composedHost(rules),
+    ...composedRounds(rules, select),
     update(context): Update {
       const phases = context.phase.split(PHASE_SEPARATOR);
       let params: NamedValues<Tensor> = {};
-      let grads: NamedValues<Tensor> = {};
+      let grads: NamedValues<Tensor> | undefined;
       const state: Record<string, unknown> = {};
       Object.entries(rules).forEach(([group, rule], index) => {
         const specs = select(context.specs, group);
@@ -159,10 +228,15 @@ export function partition({ rules, assign }: PartitionOptions): UpdateRule {
           }),
         );
         params = { ...params, ...update.params };
-        grads = { ...grads, ...update.grads };
+        if (update.grads !== undefined) grads = { ...grads, ...update.grads };
         state[group] = update.state ?? childState(context.state, group);
       });
-      return { params, grads: { ...context.grads, ...grads }, state: state as Symbolic };
+      // Gradients that no member changed are not touched: members may do without any.
+      return {
+        params,
+        ...(grads === undefined ? {} : { grads: { ...context.grads, ...grads } }),
+        state: state as Symbolic,
+      };
     },
   };
 }
@@ -184,9 +258,9 @@ export const freeze = (rule: UpdateRule, ...patterns: readonly string[]): Update
  * when the loss is a mean over equally large batches. The rule inside counts its own steps.
  */
 export function accumulate(
-  rule: UpdateRule,
+  rule: ClientRule,
   steps: number,
-): UpdateRule<{ sum: Record<string, StateSpec>; inner: StateSpecs }> {
+): ClientRule<{ sum: Record<string, StateSpec>; inner: StateSpecs }> {
   if (!Number.isInteger(steps) || steps < 1)
     throw new CoreError('options', `accumulate(): steps is ${steps}.`, { hint: 'Give a positive integer.' });
   const innerStep = (step: number): number => Math.ceil(step / steps);
@@ -196,6 +270,7 @@ export function accumulate(
     phase: (step) => (gathering(step) ? 'gather' : `apply:${rule.phase?.(innerStep(step)) ?? 'step'}`),
     needsHost: (step) => !gathering(step) && rule.needsHost?.(innerStep(step)) === true,
     host: async (context) => rule.host?.(hostContextFor({ ...context, step: innerStep(context.step) }, 'inner')),
+    ...innerRounds(rule),
     update(context) {
       const { sum, inner } = context.state;
       const total = mapValues(context.grads, (gradient, name) => (sum[name] as Tensor).add(gradient));
@@ -210,7 +285,8 @@ export function accumulate(
       );
       return {
         ...(update.params === undefined ? {} : { params: update.params }),
-        state: { sum: mapValues(sum, (value) => value.mul(0)), inner: update.state ?? inner },
+        // Zeros, and not the sum times 0, which would keep a NaN.
+        state: { sum: mapValues(sum, zerosLike), inner: update.state ?? inner },
       };
     },
   };
@@ -221,9 +297,9 @@ export function accumulate(
  * (1 − d)·θ after each step. With decay "polyak" the plain mean of all steps. Read it from the state `average/<name>`.
  */
 export function averageParameters(
-  rule: UpdateRule,
+  rule: ClientRule,
   decay: number | 'polyak' = 0.999,
-): UpdateRule<{ average: Record<string, StateSpec>; inner: StateSpecs }> {
+): ClientRule<{ average: Record<string, StateSpec>; inner: StateSpecs }> {
   return {
     init: (context) => ({
       average: mapValues(context.params, (spec) => context.copyOf(spec)),
@@ -232,6 +308,7 @@ export function averageParameters(
     ...(rule.phase === undefined ? {} : { phase: (step: number) => rule.phase?.(step) ?? 'step' }),
     needsHost: (step) => rule.needsHost?.(step) === true,
     host: async (context) => rule.host?.(hostContextFor(context, 'inner')),
+    ...innerRounds(rule),
     update(context) {
       const { average, inner } = context.state;
       const update = rule.update(new DerivedContext(context, { state: inner }));

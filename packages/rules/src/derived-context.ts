@@ -1,16 +1,18 @@
 import { gradients } from '@updraft/autodiff';
-import type {
-  InitContext,
-  NamedValues,
-  NoiseDistribution,
-  ParameterSpec,
-  ScalarValue,
-  StateSpecs,
-  SymbolicState,
-  Tap,
-  UpdateContext,
+import {
+  mapValues,
+  type InitContext,
+  type NamedValues,
+  type NoiseDistribution,
+  type ParameterSpec,
+  type SampledGradients,
+  type ScalarValue,
+  type StateSpecs,
+  type SymbolicState,
+  type Tap,
+  type UpdateContext,
 } from '@updraft/core';
-import type { Dim, Tensor } from '@updraft/graph';
+import { zerosLike, type Dim, type Tensor } from '@updraft/graph';
 
 /** What a wrapping rule changes for the rule inside it. */
 export interface ContextChanges<S extends StateSpecs> {
@@ -25,12 +27,16 @@ export interface ContextChanges<S extends StateSpecs> {
   readonly innerStep?: (step: number) => number;
 }
 
+const ownStep = (step: number): number => step;
+
 const valueAt = (value: ScalarValue | ((step: number) => number)): ((step: number) => number) =>
   typeof value === 'number' ? () => value : typeof value === 'function' ? value : (step) => value.at(step);
 
 /** An update context seen through a wrapper: other state, gradients, parameters, or step count. */
 export class DerivedContext<S extends StateSpecs> implements UpdateContext<S> {
   #grads: NamedValues<Tensor> | undefined;
+  /** Scalars asked for so far: one that is asked for again must reach the outer context as the same function. */
+  readonly #scalars = new Map<string, { readonly value: unknown; readonly at: (step: number) => number }>();
 
   constructor(
     readonly outer: UpdateContext,
@@ -58,14 +64,18 @@ export class DerivedContext<S extends StateSpecs> implements UpdateContext<S> {
     return this.changes.phase ?? this.outer.phase;
   }
   get step(): Tensor {
-    return this.changes.innerStep === undefined ? this.outer.step : this.scalar('step', (step) => step);
+    return this.changes.innerStep === undefined ? this.outer.step : this.scalar('step', ownStep);
   }
 
   scalar(name: string, value: ScalarValue | ((step: number) => number)): Tensor {
     const { prefix = '', innerStep } = this.changes;
     if (innerStep === undefined) return this.outer.scalar(prefix + name, value);
-    const at = valueAt(value);
-    return this.outer.scalar(prefix + name, (step) => at(innerStep(step)));
+    const known = this.#scalars.get(name);
+    if (known?.value === value) return this.outer.scalar(prefix + name, known.at);
+    const inner = valueAt(value);
+    const at = (step: number): number => inner(innerStep(step));
+    this.#scalars.set(name, { value, at });
+    return this.outer.scalar(prefix + name, at);
   }
   noise(name: string, shape: readonly Dim[], distribution?: NoiseDistribution): Tensor {
     return this.outer.noise((this.changes.prefix ?? '') + name, shape, distribution);
@@ -78,14 +88,26 @@ export class DerivedContext<S extends StateSpecs> implements UpdateContext<S> {
     const results = gradients(this.loss(params), Object.values(params));
     return Object.fromEntries(names.map((name, index) => [name, results[index] as Tensor]));
   }
-  hvp(vector: NamedValues<Tensor>): NamedValues<Tensor> {
-    return pick(this.outer.hvp(vector), this.params);
+  hvp(vector: NamedValues<Tensor>, params?: NamedValues<Tensor>): NamedValues<Tensor> {
+    return pick(this.outer.hvp(this.#completed(vector), this.#all(params)), this.params);
+  }
+  sampledGrads(params?: NamedValues<Tensor>): SampledGradients {
+    const { grads, predictions } = this.outer.sampledGrads(this.#all(params));
+    return { grads: pick(grads, this.params), predictions };
   }
   perSampleGrads(): NamedValues<Tensor> {
     return pick(this.outer.perSampleGrads(), this.params);
   }
   tap(param: string): readonly Tap[] {
     return this.outer.tap(param);
+  }
+  /** Other values of some parameters, with those of the rest. */
+  #all(params: NamedValues<Tensor> | undefined): NamedValues<Tensor> | undefined {
+    return params === undefined ? undefined : { ...this.outer.params, ...params };
+  }
+  /** A direction in which the parameters that this rule does not see stay. */
+  #completed(vector: NamedValues<Tensor>): NamedValues<Tensor> {
+    return mapValues(this.outer.params, (param, name) => vector[name] ?? zerosLike(param));
   }
   metric(name: string, value: Tensor): void {
     this.outer.metric((this.changes.prefix ?? '') + name, value);

@@ -1,9 +1,12 @@
 export * from './adafactor.js';
 export * from './adam.js';
+export * from './aggregators/index.js';
 export * from './clipping.js';
 export * from './composition.js';
 export { DerivedContext, type ContextChanges } from './derived-context.js';
+export * from './lars.js';
 export * from './muon.js';
+export { frobeniusNorm } from './norms.js';
 export * from './rmsprop.js';
 export * as schedules from './schedules.js';
 export * from './sgd.js';

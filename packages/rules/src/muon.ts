@@ -13,9 +13,10 @@ import {
   type UpdateContext,
   type UpdateRule,
 } from '@updraft/core';
-import { matMul, sqrt, type Tensor } from '@updraft/graph';
+import { matMul, type Tensor } from '@updraft/graph';
 import { inject } from 'tsyringe';
 import { z } from 'zod';
+import { frobeniusNorm } from './norms.js';
 
 const muonOptions = z.object({
   learningRate: scalar({ min: 0 }).default(0.02).describe('Step size η.'),
@@ -39,7 +40,7 @@ export function orthogonalize(matrix: Tensor, iterations = 5, epsilon = 1e-8): T
   const tall = rows > columns;
   // The Gram matrix of the shorter side is the cheaper one.
   let x = tall ? matrix.transpose([1, 0]) : matrix;
-  x = x.div(sqrt(x.square().sum()).add(epsilon));
+  x = x.div(frobeniusNorm(x).add(epsilon));
   for (let iteration = 0; iteration < iterations; iteration++) {
     const gram = matMul(x, x.transpose([1, 0]));
     const polynomial = gram.mul(B).add(matMul(gram, gram).mul(C));

@@ -223,20 +223,35 @@ describe('schedules', () => {
     expect([line.at(1), line.at(3), line.at(9)]).toEqual([1, 0.5, 0]);
     const warm = schedules.warmUp(4, 0.8);
     expect([warm.at(1), warm.at(4), warm.at(7)]).toEqual([expect.closeTo(0.2, 12), expect.closeTo(0.8, 12), 0.8]);
+    const falling = schedules.inverseTime({ from: 0.6, half: 4, every: 2 });
+    expect([1, 2, 3, 5, 9].map((step) => falling.at(step))).toEqual([
+      0.6,
+      0.6,
+      expect.closeTo(0.4, 12),
+      0.3,
+      expect.closeTo(0.2, 12),
+    ]);
+    expect(schedules.inverseTime({ from: 0.6, half: 0 }).at(99)).toBe(0.6);
+    expect(() => schedules.inverseTime({ from: 1, half: 1, every: 0.5 })).toThrow(/every 0.5 steps/);
     const cycle = schedules.oneCycle({ peak: 1, steps: 100 });
     expect([cycle.at(1), cycle.at(31), cycle.at(100)]).toEqual([
       expect.closeTo(0.04, 12),
       expect.closeTo(1, 2),
       expect.closeTo(1e-4, 12),
     ]);
+    const down = schedules.cooldown({ value: 2, steps: 10, fraction: 0.5, floor: 0.2 });
+    expect([down.at(1), down.at(6), down.at(7), down.at(10), down.at(11), down.at(20)]).toEqual(
+      [2, 2, 1.68, 0.72, 0.4, 0.4].map((value) => expect.closeTo(value, 12)),
+    );
   });
 
   test('serialised forms come back', () => {
-    const one = schedules.oneCycle({ peak: 0.3, steps: 50 });
-    const again = schedules.scheduleFrom(one.describe?.() ?? {});
-    expect(Array.from({ length: 60 }, (_, step) => again.at(step + 1))).toEqual(
-      Array.from({ length: 60 }, (_, step) => one.at(step + 1)),
-    );
+    for (const one of [schedules.oneCycle({ peak: 0.3, steps: 50 }), schedules.cooldown({ value: 0.3, steps: 50 })]) {
+      const again = schedules.scheduleFrom(one.describe?.() ?? {});
+      expect(Array.from({ length: 60 }, (_, step) => again.at(step + 1))).toEqual(
+        Array.from({ length: 60 }, (_, step) => one.at(step + 1)),
+      );
+    }
     expect(() => schedules.scheduleFrom({ type: 'cosin' })).toThrow('There is no schedule');
   });
 

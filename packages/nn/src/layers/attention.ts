@@ -1,5 +1,5 @@
 import type { Initializer, Layer } from '@updraft/core';
-import { concat, matMul, softmax, UpdraftError, type Graph, type Tensor } from '@updraft/graph';
+import { concat, matMul, softmax, split, UpdraftError, type Graph, type Tensor } from '@updraft/graph';
 import { glorotUniform, type Fans } from '../initializers.js';
 import { dense, staticSize } from './dense.js';
 import { dropout } from './dropout.js';
@@ -64,14 +64,12 @@ export const attention =
       const narrow = keyValueHeads * size;
       // One product for queries, keys and values: three small ones would waste the cores.
       const joined = dense({ units: width + 2 * narrow, bias, initialize, name: 'qkv' })(inner, x);
-      const part = (from: number, count: number): Tensor =>
-        joined
-          .slice([from * size], [(from + count) * size], [-1])
-          .reshape([-1, length, count, size])
-          .transpose([0, 2, 1, 3]);
-      let query = part(0, heads);
-      let key = part(heads, keyValueHeads);
-      let value = part(heads + keyValueHeads, keyValueHeads);
+      const parts = split(joined, [width, narrow, narrow], -1);
+      const intoHeads = (part: Tensor, count: number): Tensor =>
+        part.reshape([-1, length, count, size]).transpose([0, 2, 1, 3]);
+      let query = intoHeads(parts[0] as Tensor, heads);
+      let key = intoHeads(parts[1] as Tensor, keyValueHeads);
+      let value = intoHeads(parts[2] as Tensor, keyValueHeads);
       if (options.rotary !== undefined && options.rotary !== false) {
         const base = options.rotary === true ? 10_000 : options.rotary;
         query = rotaryEmbedding(query, base);

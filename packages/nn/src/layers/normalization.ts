@@ -3,6 +3,7 @@ import {
   batchNormalization as normalize,
   groupNormalization as normalizeGroups,
   layerNormalization as normalizeLayer,
+  layerNormalizationWithStatistics,
   sizeOf,
   sqrt,
 } from '@updraft/graph';
@@ -23,7 +24,10 @@ export const layerNorm =
       const width = staticSize(x, -1, 'layerNorm()');
       const gain = inner.parameter('gain', [width], { initialize: ones, role: 'gain' });
       const bias = inner.parameter('bias', [width], { initialize: zeros, role: 'bias' });
-      return normalizeLayer(x, gain, bias, { axis: -1, epsilon });
+      // With its statistics as outputs the backward pass does not compute them again.
+      return inner.training
+        ? layerNormalizationWithStatistics(x, gain, bias, { axis: -1, epsilon }).output
+        : normalizeLayer(x, gain, bias, { axis: -1, epsilon });
     });
 
 /** Root-mean-square normalisation over the last axis (Zhang and Sennrich 2019). */

@@ -3,6 +3,7 @@ import {
   argMax,
   equal,
   gatherElements,
+  sizeOf,
   softmaxCrossEntropyLossWithLogProbabilities,
   UpdraftError,
   type Tensor,
@@ -48,7 +49,7 @@ export function columnNamed(batch: Readonly<Record<string, Tensor>>, name: strin
 export class CrossEntropy implements Reward {
   constructor(@inject(OPTIONS) readonly options: z.output<typeof crossEntropyOptions>) {}
 
-  objective({ batch, forward, training }: ObjectiveContext): Objective {
+  objective({ batch, forward, training, noise }: ObjectiveContext): Objective {
     const logits = outputNamed(forward(), this.options.output);
     const labels = columnNamed(batch, this.options.label);
     const classes = logits.shape[logits.rank - 1];
@@ -67,6 +68,16 @@ export class CrossEntropy implements Reward {
         loss:
           rest.length === 0 ? losses.squeeze([1]) : losses.reshape([-1, ...rest]).mean(rest.map((_, axis) => axis + 1)),
         ...(rest.length === 0 && !training ? { label: labels, prediction: predictions } : {}),
+      },
+      sampled: () => {
+        // Gumbel's trick, of uniform numbers: runtimes lack an operator that draws from a categorical distribution.
+        const uniform = noise('sampledLabels', logits.shape, 'uniform');
+        const gumbel = uniform.log().neg().log().neg().reshape([-1, classes]);
+        const drawn = rows.cast('float32').add(gumbel).argMax(1);
+        return {
+          loss: softmaxCrossEntropyLossWithLogProbabilities(rows, drawn).loss,
+          predictions: sizeOf(rows, [0]).cast('float32'),
+        };
       },
     };
   }

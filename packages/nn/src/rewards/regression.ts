@@ -12,9 +12,9 @@ const huberOptions = regressionOptions.extend({
   delta: z.number().positive().default(1).describe('Errors up to this are squared.'),
 });
 
-/** Mean over everything of an elementwise error. */
+/** Mean over everything of an elementwise error. Subclasses have a constructor, since injection does not see an inherited one. */
 abstract class ElementwiseError implements Reward {
-  constructor(@inject(OPTIONS) readonly options: z.output<typeof regressionOptions>) {}
+  constructor(readonly options: z.output<typeof regressionOptions>) {}
 
   abstract error(prediction: Tensor, target: Tensor): Tensor;
 
@@ -27,6 +27,9 @@ abstract class ElementwiseError implements Reward {
 
 @plugin({ name: 'mean-squared-error', contract: 'reward', options: regressionOptions, summary: 'Mean squared error.' })
 export class MeanSquaredError extends ElementwiseError {
+  constructor(@inject(OPTIONS) options: z.output<typeof regressionOptions>) {
+    super(options);
+  }
   error(prediction: Tensor, target: Tensor): Tensor {
     return prediction.sub(target).square();
   }
@@ -39,6 +42,9 @@ export class MeanSquaredError extends ElementwiseError {
   summary: 'Mean absolute error.',
 })
 export class MeanAbsoluteError extends ElementwiseError {
+  constructor(@inject(OPTIONS) options: z.output<typeof regressionOptions>) {
+    super(options);
+  }
   error(prediction: Tensor, target: Tensor): Tensor {
     return prediction.sub(target).abs();
   }
@@ -69,6 +75,9 @@ export class Huber extends ElementwiseError {
   summary: 'Cross entropy of sigmoid(output) against probabilities.',
 })
 export class BinaryCrossEntropy extends ElementwiseError {
+  constructor(@inject(OPTIONS) options: z.output<typeof regressionOptions>) {
+    super(options);
+  }
   error(scores: Tensor, target: Tensor): Tensor {
     return softplus(scores).sub(scores.mul(target));
   }

@@ -1,0 +1,3 @@
+export * from './mean.js';
+export * from './median.js';
+export * from './trimmed-mean.js';
