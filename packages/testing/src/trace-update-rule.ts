@@ -1,9 +1,9 @@
 import type { Backend } from '@updraft/backend';
-import { defineModel, train, type Reward, type Sampler, type UpdateRule } from '@updraft/core';
-import type { Tensor, TensorData } from '@updraft/graph';
+import type { UpdateRule } from '@updraft/core';
 import { ContractError } from './errors.js';
-
-type Named = Readonly<Record<string, TensorData>>;
+import type { Named } from './kit/compare.js';
+import { givenGradients, type TaskParameters } from './update-rule/tasks.js';
+import { traceRule } from './update-rule/trace-rule.js';
 
 export interface UpdateRuleTraceOptions {
   readonly backend: Backend;
@@ -15,46 +15,6 @@ export interface UpdateRuleTraceOptions {
   readonly gradients: readonly Named[];
   /** Default 0. */
   readonly seed?: number;
-}
-
-const shapesOf = (values: Named): Record<string, readonly number[]> =>
-  Object.fromEntries(Object.entries(values).map(([name, { dims }]) => [name, dims]));
-
-/** A model whose loss is the sum of ⟨parameter, column of the batch⟩: its gradients are the columns. */
-function givenGradients(
-  params: Named,
-  gradients: readonly Named[],
-): { model: ReturnType<typeof defineModel>; reward: Reward; sampler: Sampler } {
-  const shapes = Object.entries(shapesOf(params));
-  let position = 0;
-  return {
-    model: defineModel({
-      name: 'given-gradients',
-      inputs: {},
-      build: (scope) =>
-        Object.fromEntries(
-          shapes.map(([name, shape]) => [
-            name,
-            scope.parameter(name, shape, { initialize: () => new Float32Array(0) }),
-          ]),
-        ),
-    }),
-    reward: {
-      objective: ({ batch, forward }) => {
-        const values = forward();
-        const terms = shapes.map(([name]) => (values[name] as Tensor).mul(batch[name] as Tensor).sum());
-        return { loss: terms.reduce((total, term) => total.add(term)) };
-      },
-    },
-    sampler: {
-      columns: Object.fromEntries(shapes.map(([name, shape]) => [name, { dataType: 'float32', shape }])),
-      draw: () => ({ columns: gradients[position++] as Named, size: 1 }),
-      state: () => position,
-      restore: (state) => {
-        position = Number(state);
-      },
-    },
-  };
 }
 
 /**
@@ -70,11 +30,9 @@ export async function traceUpdateRule(options: UpdateRuleTraceOptions): Promise<
       if (step[name]?.dims.join() !== dims.join())
         throw new ContractError(`The gradients of step ${index + 1} hold no "${name}" of shape [${dims.join(', ')}].`);
   });
-  const trace: Named[] = [];
-  for (let steps = 1; steps <= gradients.length; steps++) {
-    const pipeline = givenGradients(params, gradients);
-    const result = await train({ ...pipeline, updateRule: rule(), backend, steps, seed, initial: params }).result();
-    trace.push(result.params);
-  }
-  return trace;
+  const parameters: TaskParameters = Object.fromEntries(
+    Object.entries(params).map(([name, { dims }]) => [name, { shape: dims }]),
+  );
+  const task = givenGradients(parameters, params, gradients);
+  return [...(await traceRule({ backend, rule: rule(), task, steps: gradients.length, seed })).params];
 }

@@ -1,0 +1,4 @@
+import { testMutants } from '../testing/mutant-tests.js';
+import { rewardMutants } from '../testing/reward-mutants.js';
+
+testMutants(rewardMutants);

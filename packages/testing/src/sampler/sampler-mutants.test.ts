@@ -1,0 +1,4 @@
+import { testMutants } from '../testing/mutant-tests.js';
+import { samplerMutants } from '../testing/sampler-mutants.js';
+
+testMutants(samplerMutants);
