@@ -2,19 +2,19 @@
 import { UpdraftError } from '@updraft/graph';
 import { createProgram } from './program.js';
 
-const controller = new AbortController();
-let interrupts = 0;
-process.on('SIGINT', () => {
-  interrupts++;
-  // The first Ctrl-C ends the run after the current step, with a checkpoint; the second one leaves at once.
-  if (interrupts > 1) process.exit(130);
-  controller.abort();
-});
+// A reader that has seen enough (`| head`) is no fault.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
 
 try {
-  await createProgram(controller.signal).parseAsync();
+  await createProgram().parseAsync();
 } catch (error) {
-  if (!(error instanceof UpdraftError)) throw error;
-  process.stderr.write(`Error (${error.code}): ${error.message}\n`);
+  if (error instanceof UpdraftError) process.stderr.write(`Error (${error.code}): ${error.message}\n`);
+  else {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    process.stderr.write(`This is a fault of Updraft; please report it with what follows.\n${stack}\n`);
+  }
   process.exitCode = 1;
 }

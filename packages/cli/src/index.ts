@@ -1,2 +1,3 @@
 export { createProgram } from './program.js';
-export { loadConfig, type Config } from './config.js';
+export { loadConfig } from './config/load-config.js';
+export type { Config } from './config/schema.js';

@@ -1,39 +1,32 @@
+import { createBackend, type Backend } from '@updraft/backend';
 import {
   createContainer,
-  CoreError,
-  PluginRegistry,
+  OptionsError,
+  parseOptions,
+  pluginMetadata,
+  RandomStream,
+  type ContractName,
+  type Logger,
   type Model,
+  type OptionProblem,
+  type PluginRegistry,
   type Reward,
   type Sampler,
   type UpdateRule,
 } from '@updraft/core';
-import { inOrder, shuffled } from '@updraft/data';
-import * as nn from '@updraft/nn';
-import * as rules from '@updraft/rules';
+import { inOrder, provideDataset } from '@updraft/data';
 import { chain, clipByGlobalNorm, schedules } from '@updraft/rules';
-import { DATASETS, fromCatalogue, MODELS, type Datasets } from './catalogue.js';
-import type { Config } from './config.js';
-import { CliError } from './errors.js';
+import type { z } from 'zod';
+import { DATASETS, type Datasets } from './catalogue/datasets.js';
+import { findEntry, makeEntry, type NamedPart } from './catalogue/entry.js';
+import { inferredOptions, inferredReward, MODELS } from './catalogue/models.js';
+import type { Config } from './config/schema.js';
+import { loadPlugins } from './plugins.js';
 
-/** The plugins of the standard packages and of those that the configuration names. */
-export async function loadPlugins(packages: readonly string[] = []): Promise<PluginRegistry> {
-  const registry = new PluginRegistry().use(rules, '@updraft/rules').use(nn, '@updraft/nn');
-  for (const name of packages) {
-    let exports: Record<string, unknown>;
-    try {
-      exports = (await import(name)) as Record<string, unknown>;
-    } catch (error) {
-      throw new CliError(`The plugin package "${name}" cannot be loaded: ${(error as Error).message}.`, {
-        cause: error,
-        hint: `Install it with "npm install ${name}".`,
-      });
-    }
-    registry.use(exports, name);
-  }
-  return registry;
-}
-
+/** Everything that a run is composed of. */
 export interface Pipeline {
+  /** The configuration, completed by what followed from the data. */
+  readonly config: Config;
   readonly model: Model;
   readonly data: Datasets;
   readonly sampler: Sampler;
@@ -42,49 +35,93 @@ export interface Pipeline {
   readonly updateRule: UpdateRule;
 }
 
-/** Serialised schedules among options become schedules. */
-const reviveOptions = (options: Readonly<Record<string, unknown>>): Record<string, unknown> =>
-  Object.fromEntries(
-    Object.entries(options).map(([name, value]) => [
-      name,
-      typeof value === 'object' && value !== null && 'type' in value
-        ? schedules.scheduleFrom(value as Record<string, number>)
-        : value,
-    ]),
-  );
+const parsing = { schedules: schedules.scheduleFrom };
 
-const EVALUATION_BATCH = 500;
+/** Check the options of all named parts at once, so that every problem is told, with its path in the configuration. */
+function checkOptions(config: Config, registry: PluginRegistry): void {
+  const schemaOf = (contract: ContractName, { name }: NamedPart): z.ZodObject =>
+    (pluginMetadata(registry.find(contract, name)) as { readonly options: z.ZodObject }).options;
+  const parts: [keyof Config, NamedPart, z.ZodObject][] = [
+    ['model', config.model, findEntry('model', MODELS, config.model.name).options],
+    ['data', config.data, findEntry('dataset', DATASETS, config.data.name).options],
+    ['sampler', config.sampler, schemaOf('sampler', config.sampler)],
+    ['updateRule', config.updateRule, schemaOf('update-rule', config.updateRule)],
+  ];
+  if (config.reward !== undefined) parts.push(['reward', config.reward, schemaOf('reward', config.reward)]);
+  const problems = parts.flatMap(([key, { name, options }, schema]): readonly OptionProblem[] => {
+    try {
+      parseOptions(schema, options, name, parsing);
+      return [];
+    } catch (error) {
+      if (!(error instanceof OptionsError)) throw error;
+      return error.problems.map((problem) => {
+        const path = [key, 'options', problem.path].filter((step) => step !== '').join('.');
+        return { ...problem, path, message: problem.message.replace(`"${problem.path}"`, () => `"${path}"`) };
+      });
+    }
+  });
+  if (problems.length > 0) throw new OptionsError('The configuration', problems);
+}
 
-/** Everything that a configuration names, resolved by name and checked. */
-export async function buildPipeline(config: Config): Promise<Pipeline> {
+/** What a plugin logs goes to the standard error, so that it never mixes with results. */
+const logger: Logger = {
+  log(level, message, facts) {
+    if (level === 'debug') return;
+    process.stderr.write(`${level}: ${message}${facts === undefined ? '' : ` ${JSON.stringify(facts)}`}\n`);
+  },
+};
+
+/**
+ * Make everything that a configuration names, resolved by name and checked, use it, and free the device. Names and options
+ * are checked before the device is looked for.
+ *
+ * @throws CliError, CoreError for unknown names, OptionsError for options, DeviceUnavailableError, DataError for the data.
+ */
+export async function withPipeline<T>(
+  config: Config,
+  use: (pipeline: Pipeline, backend: Backend) => T | Promise<T>,
+): Promise<T> {
   const registry = await loadPlugins(config.plugins);
-  const container = createContainer();
-  const model = fromCatalogue('model', MODELS, config.model);
-  const data = await fromCatalogue('dataset', DATASETS, config.data);
-  if (config.sampler.name !== 'shuffled')
-    throw new CoreError('plugin', `There is no sampler named "${config.sampler.name}".`, {
-      hint: 'Known is: shuffled.',
-    });
-  const { batchSize = 64, ...others } = config.sampler.options as { batchSize?: number };
-  if (Object.keys(others).length > 0)
-    throw new CliError(
-      `The sampler "shuffled" has no option ${Object.keys(others)
-        .map((name) => `"${name}"`)
-        .join(', ')}.`,
-      { hint: 'It has: batchSize.' },
-    );
-  const rule = registry.create(
-    'update-rule',
-    config.updateRule.name,
-    reviveOptions(config.updateRule.options),
-    container,
-  );
+  checkOptions(config, registry);
+  // The process is ours, which is what this option asks for.
+  const backend = await createBackend({ device: config.device, flushDenormals: true });
+  try {
+    return await use(await buildPipeline(config, registry, backend), backend);
+  } finally {
+    await backend.dispose();
+  }
+}
+
+async function buildPipeline(config: Config, registry: PluginRegistry, backend: Backend): Promise<Pipeline> {
+  const data = await makeEntry('dataset', DATASETS, config.data);
+  const model: NamedPart = {
+    name: config.model.name,
+    options: {
+      ...inferredOptions(config.model.name, data, config.model.options['column']),
+      ...config.model.options,
+    },
+  };
+  const complete: Config = { ...config, model, reward: config.reward ?? { name: inferredReward(data), options: {} } };
+  const reward = complete.reward as NamedPart;
+  const container = createContainer({
+    ...parsing,
+    backend,
+    logger,
+    random: RandomStream.fromSeed(config.seed).split('plugins'),
+  });
+  const rule = registry.create('update-rule', config.updateRule.name, config.updateRule.options, container);
   return {
-    model,
+    config: complete,
+    model: makeEntry('model', MODELS, model),
     data,
-    sampler: shuffled(data.train, { batchSize, seed: config.seed }),
-    evaluationSampler: () => inOrder(data.test, EVALUATION_BATCH),
-    reward: registry.create('reward', config.reward.name, reviveOptions(config.reward.options), container),
+    sampler: registry.create(
+      'sampler',
+      config.sampler.name,
+      config.sampler.options,
+      provideDataset(data.train, container),
+    ),
+    evaluationSampler: () => inOrder(data.test, config.evaluationBatchSize),
+    reward: registry.create('reward', reward.name, reward.options, container),
     updateRule: config.clipGlobalNorm === undefined ? rule : chain(clipByGlobalNorm(config.clipGlobalNorm), rule),
   };
 }

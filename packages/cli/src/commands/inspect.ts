@@ -1,76 +1,123 @@
 import { readFile } from 'node:fs/promises';
 import { standardDerivatives } from '@updraft/autodiff';
-import { elementCount, isFloat, loadModel, printGraph, shapeText, type Graph, type Tensor } from '@updraft/graph';
-import { CliError } from '../errors.js';
+import {
+  elementCount,
+  isFloat,
+  loadModel,
+  printGraph,
+  shapeText,
+  UpdraftError,
+  type Graph,
+  type Model,
+  type Tensor,
+  type TensorData,
+} from '@updraft/graph';
+import { Command } from 'commander';
+import { fileError } from '../errors.js';
 
 interface Summary {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly opsets: Readonly<Record<string, number>>;
-  /** Floating-point constants: what could be trained. */
+  /** Floating-point constants with an axis: what could be trained. */
   readonly parameters: { readonly tensors: number; readonly elements: number };
   readonly operators: readonly { readonly operator: string; readonly count: number; readonly derivative: string }[];
 }
 
 const describe = ({ name, dataType, shape }: Tensor): string => `${name}: ${dataType}${shapeText(shape)}`;
 
-function countOperators(graph: Graph, counts = new Map<string, number>()): Map<string, number> {
-  for (const node of graph.nodes) {
-    counts.set(node.key, (counts.get(node.key) ?? 0) + 1);
-    for (const [, body] of node.subgraphs()) countOperators(body, counts);
-  }
-  return counts;
+/** Every graph of a model: the main one, and the bodies of control flow. */
+function* allGraphs(graph: Graph): Generator<Graph> {
+  yield graph;
+  for (const node of graph.nodes) for (const [, body] of node.subgraphs()) yield* allGraphs(body);
 }
 
-function summarize(graph: Graph, opsets: ReadonlyMap<string, number>): Summary {
+/** Floating-point values that a graph carries, as initialisers or as Constant nodes (as old exporters write them). */
+function weights(graph: Graph): TensorData[] {
+  const nodes = graph.nodes.filter(({ key }) => key === 'Constant');
+  return [...graph.constants.values(), ...nodes.map((node) => node.attribute('value', 'tensor'))].filter(
+    (value): value is TensorData => value !== undefined && isFloat(value.dataType) && value.dims.length > 0,
+  );
+}
+
+/** How often an operator can be differentiated. Constants have nothing to differentiate. */
+const derivativeText = { any: 'any order', first: 'first order', zero: 'zero' } as const;
+
+function summarize(main: Graph, opsets: ReadonlyMap<string, number>): Summary {
   const derivatives = standardDerivatives();
-  const weights = [...graph.constants.values()].filter(({ dataType }) => isFloat(dataType));
+  const graphs = [...allGraphs(main)];
+  const parameters = graphs.flatMap(weights);
+  const counts = new Map<string, number>();
+  for (const { key } of graphs.flatMap(({ nodes }) => nodes)) counts.set(key, (counts.get(key) ?? 0) + 1);
   return {
-    inputs: graph.inputs.map(describe),
-    outputs: graph.outputs.map(describe),
+    inputs: main.inputs.map(describe),
+    outputs: main.outputs.map(describe),
     opsets: Object.fromEntries(opsets),
-    parameters: { tensors: weights.length, elements: weights.reduce((sum, { dims }) => sum + elementCount(dims), 0) },
-    operators: [...countOperators(graph)]
+    parameters: {
+      tensors: parameters.length,
+      elements: parameters.reduce((sum, { dims }) => sum + elementCount(dims), 0),
+    },
+    operators: [...counts]
+      .filter(([operator]) => operator !== 'Constant')
       .sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))
-      .map(([operator, count]) => ({ operator, count, derivative: derivatives.find(operator)?.order ?? 'none' })),
+      .map(([operator, count]) => {
+        const order = derivatives.find(operator)?.order;
+        return { operator, count, derivative: order === undefined ? 'none' : derivativeText[order] };
+      }),
   };
 }
 
-/** Show what an ONNX file holds: inputs, outputs, parameters, operators, and whether they have derivatives. */
-export async function inspectCommand(
-  path: string,
-  options: { readonly json: boolean; readonly nodes: boolean },
-): Promise<void> {
+async function readModel(path: string): Promise<Model> {
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);
   } catch (error) {
-    throw new CliError(`The file "${path}" cannot be read: ${(error as Error).message}.`, { cause: error });
+    throw fileError(`The file "${path}" cannot be read`, error);
   }
-  const model = loadModel(bytes);
-  const summary = summarize(model.graph, model.opsets);
-  if (options.json) {
-    process.stdout.write(`${JSON.stringify(summary)}\n`);
-    return;
+  try {
+    return loadModel(bytes);
+  } catch (error) {
+    if (!(error instanceof UpdraftError)) throw error;
+    throw new UpdraftError(error.code, `The model "${path}" cannot be loaded: ${error.message}`, {
+      cause: error,
+      details: error.details,
+    });
   }
-  const line = (name: string, value: string): void => {
-    process.stdout.write(`${name.padEnd(12)}${value}\n`);
-  };
-  summary.inputs.forEach((text) => {
-    line('input', text);
-  });
-  summary.outputs.forEach((text) => {
-    line('output', text);
-  });
-  line('parameters', `${summary.parameters.elements.toLocaleString('en')} in ${summary.parameters.tensors} tensors`);
-  line(
-    'opsets',
-    Object.entries(summary.opsets)
-      .map(([domain, version]) => `${domain === '' ? 'ai.onnx' : domain} ${version}`)
-      .join(', '),
+}
+
+interface Flags {
+  readonly json: boolean;
+  readonly nodes: boolean;
+}
+
+/** `updraft inspect` */
+export const inspectCommand = (): Command =>
+  new Command('inspect')
+    .description('show what an ONNX file holds and what of it has derivatives')
+    .argument('<file>', 'an ONNX model')
+    .option('--nodes', 'print every node as well', false)
+    .option('--json', 'print as JSON', false)
+    .action(async (path: string, { json, nodes }: Flags) => {
+      const model = await readModel(path);
+      const summary = summarize(model.graph, model.opsets);
+      process.stdout.write(json ? `${JSON.stringify(summary)}\n` : summaryText(summary));
+      if (nodes && !json) process.stdout.write(`\n${printGraph(model.graph)}\n`);
+    });
+
+function summaryText({ inputs, outputs, parameters, opsets, operators }: Summary): string {
+  const line = (name: string, value: string): string => `${name.padEnd(12)}${value}\n`;
+  const versions = Object.entries(opsets).map(
+    ([domain, version]) => `${domain === '' ? 'ai.onnx' : domain} ${version}`,
   );
-  process.stdout.write('\n');
-  for (const { operator, count, derivative } of summary.operators)
-    process.stdout.write(`${String(count).padStart(6)} × ${operator.padEnd(32)} derivative: ${derivative}\n`);
-  if (options.nodes) process.stdout.write(`\n${printGraph(model.graph)}\n`);
+  return [
+    ...inputs.map((text) => line('input', text)),
+    ...outputs.map((text) => line('output', text)),
+    line('parameters', `${parameters.elements.toLocaleString('en')} in ${parameters.tensors} tensors`),
+    line('opsets', versions.join(', ')),
+    '\n',
+    ...operators.map(
+      ({ operator, count, derivative }) =>
+        `${String(count).padStart(6)} × ${operator.padEnd(32)} derivative: ${derivative}\n`,
+    ),
+  ].join('');
 }
