@@ -18,13 +18,32 @@ export const NETWORKS = {
   },
 };
 
+/** Batches that contestants take in turn: on one batch alone a network soon learns it, and gradients become denormal. */
+const POOL = 16;
+
 /** Fixed pseudo-random numbers in (-1, 1). */
 export function numbers(count, seed = 1) {
-  let state = seed;
+  let state = Math.imul(seed, 2654435761) >>> 0;
   return Float32Array.from({ length: count }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state / 2 ** 31 - 1;
   });
 }
-export const classes = (count, limit) =>
-  Int32Array.from(numbers(count, 7), (value) => Math.floor(((value + 1) / 2) * limit * 0.999));
+const classes = (count, limit, seed) =>
+  Int32Array.from(numbers(count, seed), (value) => Math.floor(((value + 1) / 2) * limit * 0.999));
+
+/** The same batches for every contestant: inputs (images in ±1, or tokens) and class numbers. */
+export function batches(name, { batch, context, vocabulary }) {
+  return Array.from({ length: POOL }, (_, index) => {
+    const seed = 2 * index + 1;
+    return name === 'gpt'
+      ? {
+          x: classes(batch * context, vocabulary, seed),
+          y: classes(batch * context, vocabulary, seed + 1),
+        }
+      : { x: numbers(batch * 784, seed), y: classes(batch, 10, seed + 1) };
+  });
+}
+
+/** Element `step` of a list that starts again at its end. */
+export const inTurn = (list, step) => list[step % list.length];

@@ -1,10 +1,14 @@
-import { classes, numbers } from './networks.mjs';
+import { batches, inTurn, numbers } from './networks.mjs';
 
-/** TensorFlow.js on its WebAssembly backend, its own layers and Adam (it has no weight decay). */
+/**
+ * TensorFlow.js on its WebAssembly backend, its own layers and Adam (it has no weight decay). That backend has no gradient
+ * of a convolution, so the convolutional network runs on the one in plain JavaScript.
+ */
 export async function tensorflow(name, network) {
   const tf = await import('@tensorflow/tfjs');
   await import('@tensorflow/tfjs-backend-wasm');
-  await tf.setBackend('wasm');
+  const backend = name === 'cnn' ? 'cpu' : 'wasm';
+  await tf.setBackend(backend);
   await tf.ready();
   const { batch } = network;
   if (name === 'gpt') return [await gpt(tf, network)];
@@ -31,10 +35,13 @@ export async function tensorflow(name, network) {
     model.add(tf.layers.dense({ units: network.hidden, activation: 'relu' }));
   }
   model.add(tf.layers.dense({ units: 10 }));
-  const x = tf.tensor(numbers(batch * 784), name === 'mlp' ? [batch, 784] : [batch, 28, 28, 1]);
-  const labels = tf.oneHot(tf.tensor1d(classes(batch, 10), 'int32'), 10).toFloat();
+  const pool = batches(name, network).map(({ x, y }) => ({
+    x: tf.tensor(x, name === 'mlp' ? [batch, 784] : [batch, 28, 28, 1]),
+    labels: tf.oneHot(tf.tensor1d(y, 'int32'), 10).toFloat(),
+  }));
   const optimizer = tf.train.adam(1e-3);
-  const step = async () => {
+  const step = async (taken) => {
+    const { x, labels } = inTurn(pool, taken);
     const loss = optimizer.minimize(
       () => tf.losses.softmaxCrossEntropy(labels, model.apply(x, { training: true })),
       true,
@@ -42,10 +49,11 @@ export async function tensorflow(name, network) {
     await loss.data();
     loss.dispose();
   };
-  return [{ label: 'TensorFlow.js (wasm)', step }];
+  return [{ label: `TensorFlow.js (${backend})`, step }];
 }
 
-async function gpt(tf, { batch, context, width, depth, heads, vocabulary }) {
+async function gpt(tf, network) {
+  const { batch, context, width, depth, heads, vocabulary } = network;
   const weight = (shape) =>
     tf.variable(
       tf.tensor(
@@ -63,8 +71,9 @@ async function gpt(tf, { batch, context, width, depth, heads, vocabulary }) {
     up: weight([width, 4 * width]),
     down: weight([4 * width, width]),
   }));
-  const tokens = tf.tensor2d(classes(batch * context, vocabulary), [batch, context], 'int32');
-  const labels = tf.oneHot(tf.tensor1d(classes(batch * context, vocabulary), 'int32'), vocabulary).toFloat();
+  // Tokens come one-hot: the gradient of its gather has no kernel on this backend.
+  const oneHot = (values) => tf.oneHot(tf.tensor1d(values, 'int32'), vocabulary).toFloat();
+  const pool = batches('gpt', network).map(({ x, y }) => ({ tokens: oneHot(x), labels: oneHot(y) }));
   const mask = tf.linalg
     .bandPart(tf.ones([context, context]), -1, 0)
     .sub(1)
@@ -75,8 +84,8 @@ async function gpt(tf, { batch, context, width, depth, heads, vocabulary }) {
     return x.sub(mean).div(variance.add(1e-5).sqrt()).mul(gain);
   };
   const dense = (x, w) => tf.matMul(x.reshape([-1, w.shape[0]]), w);
-  const forward = () => {
-    let x = tf.gather(table, tokens.flatten()).reshape([batch, context, width]).add(positions);
+  const forward = (tokens) => {
+    let x = tf.matMul(tokens, table).reshape([batch, context, width]).add(positions);
     for (const layer of layers) {
       const [q, k, v] = tf.split(
         dense(norm(x, layer.g1), layer.qkv)
@@ -100,8 +109,9 @@ async function gpt(tf, { batch, context, width, depth, heads, vocabulary }) {
   const optimizer = tf.train.adam(1e-3);
   return {
     label: 'TensorFlow.js (wasm)',
-    step: async () => {
-      const loss = optimizer.minimize(() => tf.losses.softmaxCrossEntropy(labels, forward()), true);
+    step: async (taken) => {
+      const { tokens, labels } = inTurn(pool, taken);
+      const loss = optimizer.minimize(() => tf.losses.softmaxCrossEntropy(labels, forward(tokens)), true);
       await loss.data();
       loss.dispose();
     },

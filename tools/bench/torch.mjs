@@ -21,3 +21,13 @@ export async function torch(name) {
   };
   return [{ label: 'PyTorch eager (2 threads)', step, dispose: () => child.kill() }];
 }
+
+/** Peak memory in megabytes of a process that takes some steps; undefined where Python has no PyTorch. */
+export function torchMemory(name, steps) {
+  const { status, stdout } = spawnSync(
+    python,
+    [fileURLToPath(new URL('torch_step.py', import.meta.url)), name, String(Math.min(2, cpus().length)), String(steps)],
+    { encoding: 'utf8' },
+  );
+  return status === 0 ? Number(stdout) : undefined;
+}

@@ -1,4 +1,8 @@
-"""One AdamW step of a benchmark network per line of input; prints milliseconds. A peer of `npm run bench`."""
+"""One AdamW step of a benchmark network per line of input; prints milliseconds. A peer of `npm run bench`.
+
+With a number of steps as third argument: takes them and prints the peak memory of the process in megabytes.
+"""
+import resource
 import sys
 import time
 
@@ -9,6 +13,7 @@ from torch.nn import functional as F
 name, threads = sys.argv[1], int(sys.argv[2])
 torch.set_num_threads(threads)
 torch.manual_seed(0)
+POOL = 16
 
 
 class Block(nn.Module):
@@ -41,19 +46,21 @@ class Gpt(nn.Module):
 
 if name == "mlp":
     model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
-    x, y = torch.randn(128, 784), torch.randint(0, 10, (128,))
+    pool = [(torch.rand(128, 784) * 2 - 1, torch.randint(0, 10, (128,))) for _ in range(POOL)]
 elif name == "cnn":
     model = nn.Sequential(
         nn.Conv2d(1, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 5), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, 10),
     )
-    x, y = torch.randn(64, 1, 28, 28), torch.randint(0, 10, (64,))
+    pool = [(torch.rand(64, 1, 28, 28) * 2 - 1, torch.randint(0, 10, (64,))) for _ in range(POOL)]
 else:
     model = Gpt()
-    x, y = torch.randint(0, 256, (16, 128)), torch.randint(0, 256, (16, 128))
+    pool = [(torch.randint(0, 256, (16, 128)), torch.randint(0, 256, (16, 128))) for _ in range(POOL)]
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
-for _ in sys.stdin:
+
+def step(taken):
+    x, y = pool[taken % POOL]
     start = time.perf_counter()
     logits = model(x)
     loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), y.reshape(-1))
@@ -61,4 +68,14 @@ for _ in sys.stdin:
     loss.backward()
     optimizer.step()
     loss.item()
-    print((time.perf_counter() - start) * 1000, flush=True)
+    return (time.perf_counter() - start) * 1000
+
+
+if len(sys.argv) > 3:
+    for taken in range(int(sys.argv[3])):
+        step(taken)
+    # Kilobytes on Linux.
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+else:
+    for taken, _ in enumerate(sys.stdin):
+        print(step(taken), flush=True)

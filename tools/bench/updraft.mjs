@@ -4,25 +4,22 @@ import { buildStepProgram, modelSpecs, train } from '@updraft/core';
 import { crossEntropy, gpt, lenet, mlp } from '@updraft/nn';
 import { adamw } from '@updraft/rules';
 import * as ort from 'onnxruntime-node';
-import { classes, numbers } from './networks.mjs';
+import { batches, inTurn, numbers } from './networks.mjs';
+
+const int64 = (values, dims) => ({ dataType: 'int64', dims, data: BigInt64Array.from(values, BigInt) });
 
 function pipeline(name, network) {
-  const { batch } = network;
-  if (name === 'gpt') {
-    const count = batch * network.context;
-    const dims = [batch, network.context];
+  const { batch, context } = network;
+  const pool = batches(name, network);
+  if (name === 'gpt')
     return {
       model: gpt(network),
       columns: {
-        tokens: { dataType: 'int64', shape: ['batch', network.context] },
-        label: { dataType: 'int64', shape: ['batch', network.context] },
+        tokens: { dataType: 'int64', shape: ['batch', context] },
+        label: { dataType: 'int64', shape: ['batch', context] },
       },
-      data: {
-        tokens: { dataType: 'int64', dims, data: BigInt64Array.from(classes(count, 256), BigInt) },
-        label: { dataType: 'int64', dims, data: BigInt64Array.from(classes(count, 256), BigInt) },
-      },
+      data: pool.map(({ x, y }) => ({ tokens: int64(x, [batch, context]), label: int64(y, [batch, context]) })),
     };
-  }
   const shape = name === 'mlp' ? [784] : [1, 28, 28];
   return {
     model:
@@ -33,20 +30,20 @@ function pipeline(name, network) {
       image: { dataType: 'float32', shape: ['batch', ...shape] },
       label: { dataType: 'int64', shape: ['batch'] },
     },
-    data: {
-      image: { dataType: 'float32', dims: [batch, ...shape], data: numbers(batch * 784) },
-      label: { dataType: 'int64', dims: [batch], data: BigInt64Array.from(classes(batch, 10), BigInt) },
-    },
+    data: pool.map(({ x, y }) => ({
+      image: { dataType: 'float32', dims: [batch, ...shape], data: x },
+      label: int64(y, [batch]),
+    })),
   };
 }
 
 /** The public API (train with rule, metrics and sampler), and the same step as a bare graph in onnxruntime. */
-export async function updraft(name, network) {
+export async function updraft(name, network, { alone = false } = {}) {
   const { model, columns, data } = pipeline(name, network);
   const backend = await createBackend({ device: 'cpu' });
   const sampler = {
     columns,
-    draw: () => ({ columns: data, size: network.batch }),
+    draw: ({ step }) => ({ columns: inTurn(data, step), size: network.batch }),
     state: () => null,
     restore: () => undefined,
   };
@@ -54,12 +51,18 @@ export async function updraft(name, network) {
   const events = train({ model, sampler, reward: crossEntropy(), updateRule, backend, steps: 1e9 })[
     Symbol.asyncIterator
   ]();
+  let last;
   const nextStep = async () => {
     for (;;) {
       const { value } = await events.next();
-      if (value.type === 'step') return;
+      if (value.type === 'step') {
+        last = value;
+        return;
+      }
     }
   };
+  const contestant = { label: 'updraft', step: nextStep, last: () => last, dispose: () => events.return?.() };
+  if (alone) return [contestant];
 
   const specs = modelSpecs(model);
   const zeros = (spec, initial = 0) => ({ kind: 'state', shape: spec.shape, dataType: spec.dataType, initial });
@@ -69,7 +72,7 @@ export async function updraft(name, network) {
     likeParams: () => Object.fromEntries(Object.entries(specs.params).map(([key, spec]) => [key, zeros(spec)])),
   });
   const bound = Object.fromEntries(
-    Object.entries(columns).map(([key, spec]) => [key, { ...spec, shape: data[key].dims }]),
+    Object.entries(columns).map(([key, spec]) => [key, { ...spec, shape: data[0][key].dims }]),
   );
   const step = buildStepProgram({
     model,
@@ -95,23 +98,28 @@ export async function updraft(name, network) {
   const feeds = {};
   const spare = {};
   for (const input of graph.inputs) {
-    const column = input.name.startsWith('batch/') ? data[input.name.slice(6)] : undefined;
-    feeds[input.name] =
-      column === undefined ? tensorOf(input) : new ort.Tensor(column.dataType, column.data, column.dims);
+    if (input.name.startsWith('batch/')) continue;
+    feeds[input.name] = tensorOf(input);
     if (step.updates.has(input.name)) spare[input.name] = tensorOf(input);
   }
-  for (const { name: scalar, at } of step.scalars) feeds[`scalar/${scalar}`].data[0] = at(1);
   const metrics = Object.fromEntries(
     [...step.metrics.values()].map((output) => [output, new ort.Tensor('float32', new Float32Array(1), [])]),
   );
-  const bare = async () => {
+  const columnFeeds = data.map((batch) =>
+    Object.fromEntries(
+      Object.entries(batch).map(([key, { dataType, data: values, dims }]) => [
+        `batch/${key}`,
+        new ort.Tensor(dataType, values, dims),
+      ]),
+    ),
+  );
+  const bare = async (taken) => {
+    for (const { name: scalar, at } of step.scalars) feeds[`scalar/${scalar}`].data[0] = at(taken + 1);
+    Object.assign(feeds, inTurn(columnFeeds, taken));
     const fetches = { ...metrics };
     for (const [input, output] of step.updates) fetches[output] = spare[input];
     await session.run(feeds, fetches);
     for (const input of step.updates.keys()) [feeds[input], spare[input]] = [spare[input], feeds[input]];
   };
-  return [
-    { label: 'updraft', step: nextStep, dispose: () => events.return?.() },
-    { label: 'the bare graph in onnxruntime', step: bare, dispose: () => session.release() },
-  ];
+  return [contestant, { label: 'the bare graph in onnxruntime', step: bare, dispose: () => session.release() }];
 }
