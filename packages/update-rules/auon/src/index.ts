@@ -1,0 +1,2 @@
+export * from './auon.js';
+export { coshRms, newtonSchulz } from './matrix-update.js';
