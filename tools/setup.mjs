@@ -1,10 +1,9 @@
 // Makes a fresh clone ready: installs dependencies when they are missing or differ from the lock file, and builds on
 // request (`--build`). Plain Node without dependencies, since it runs before there are any.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-
-const root = fileURLToPath(new URL('..', import.meta.url));
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { listPackages, root } from './packages.mjs';
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
@@ -19,14 +18,14 @@ if (!isInstalled()) {
 }
 if (process.argv.includes('--build')) {
   console.log('Building …');
-  const projects = readdirSync(`${root}packages`).map((name) => `packages/${name}/tsconfig.lib.json`);
-  run('npx', ['--no-install', 'tsc', '-b', ...projects.filter((path) => existsSync(root + path))]);
+  const projects = listPackages().map(({ folder }) => `${folder}/tsconfig.lib.json`);
+  run('npx', ['--no-install', 'tsc', '-b', ...projects.filter((path) => existsSync(join(root, path)))]);
 }
 
 /** Whether what npm noted about `node_modules` agrees with the lock file. */
 function isInstalled() {
-  const wanted = lockedPackages(`${root}package-lock.json`);
-  const present = lockedPackages(`${root}node_modules/.package-lock.json`);
+  const wanted = lockedPackages(join(root, 'package-lock.json'));
+  const present = lockedPackages(join(root, 'node_modules/.package-lock.json'));
   if (wanted === undefined || present === undefined) return false;
   return Object.entries(wanted).every(([path, { version, optional, devOptional, peer }]) => {
     if (path === '') return true;

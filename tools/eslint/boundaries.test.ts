@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from '@jest/globals';
+import { listMethods } from '../packages.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const require = createRequire(import.meta.url);
@@ -63,4 +64,27 @@ describe('the direction of dependencies', () => {
     const graph = lint('packages/graph/src/index.ts', ["export * from '@updraft/autodiff';"]);
     expect(graph[0]).toContain(BOUNDARY);
   }, 300_000);
+
+  test('a method sees what is below it, and neither the command nor another method', () => {
+    const method = lint('packages/update-rules/lion/src/index.ts', [
+      "export * from '@updraft/testing/experiment';",
+      "export * from '@updraft/cli';",
+      "export * from '@updraft/monna';",
+      "export * from 'node:fs';",
+    ]);
+    expect(method[0]).toEqual([]);
+    expect(method[1]).toContain(BOUNDARY);
+    expect(method[2]).toContain(BOUNDARY);
+    expect(method[3]).toContain('no-restricted-imports');
+  }, 300_000);
+
+  test('every method says what it is by its tags', () => {
+    for (const { folder, contract, manifest } of listMethods()) {
+      const slug = manifest.name.replace('@updraft/', '');
+      expect({ folder, tags: (manifest as { nx?: { tags?: string[] } }).nx?.tags }).toEqual({
+        folder,
+        tags: ['package:method', `method:${slug}`, `contract:${contract}`],
+      });
+    }
+  });
 });

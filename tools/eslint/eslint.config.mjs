@@ -61,7 +61,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['packages/*/src/**/*.ts'],
+    files: ['packages/*/src/**/*.ts', 'packages/*/*/src/**/*.ts'],
     ignores: TESTS,
     rules: {
       '@nx/enforce-module-boundaries': [

@@ -1,25 +1,15 @@
 // Packs every package as for publishing and uses the tarballs as a user would: static checks (publint, "are the types
 // wrong"), installation in an empty project, import in Node, and a browser bundle of what runs in browsers.
 import { execFileSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { build } from 'vite';
+import { listPackages, root } from '../packages.mjs';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
 const problems = [];
 const complain = (name, text) => {
@@ -28,13 +18,11 @@ const complain = (name, text) => {
 };
 
 /** Packages whose every entry but `./node` must work in browsers. */
-const NODE_ONLY = new Set(['@updraft/cli']);
+const NODE_ONLY = new Set(['@updraft/cli', 'create-updraft-method']);
 
-const packages = readdirSync(join(root, 'packages'))
-  .map((folder) => join(root, 'packages', folder))
-  .filter((folder) => existsSync(join(folder, 'package.json')))
-  .map((folder) => ({ folder, manifest: JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) }))
-  .filter(({ manifest }) => manifest.private !== true);
+const packages = listPackages()
+  .filter(({ manifest }) => manifest.private !== true)
+  .map(({ folder, manifest }) => ({ folder: join(root, folder), manifest }));
 
 const workplace = mkdtempSync(join(tmpdir(), 'updraft-packaging-'));
 try {
@@ -83,7 +71,8 @@ async function inspect(manifest, tarball, files) {
   ])
     if (!files.includes(wanted)) complain(manifest.name, `the tarball lacks ${wanted}`);
   for (const path of files)
-    if (/\.test\.|\/testing\/|tsbuildinfo|\.golden/.test(path)) complain(manifest.name, `the tarball holds ${path}`);
+    if (!path.endsWith('.template') && /\.test\.|\/testing\/|tsbuildinfo|\.golden|\.runs\.json/.test(path))
+      complain(manifest.name, `the tarball holds ${path}`);
 
   const data = readFileSync(tarball);
   const buffer = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);

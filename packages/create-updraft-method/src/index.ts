@@ -1,0 +1,9 @@
+export { CreateError } from './errors.js';
+export {
+  CONTRACTS,
+  describeMethod,
+  type Contract,
+  type MethodDescription,
+  type MethodRequest,
+} from './describe-method.js';
+export { methodFiles } from './method-files.js';
