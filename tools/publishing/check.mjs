@@ -104,10 +104,13 @@ function run(command, args, cwd, { quiet = true } = {}) {
     env: {
       ...process.env,
       NODE_OPTIONS: '',
+      // Vite sets it when it builds; npm would leave out what is for development.
+      NODE_ENV: '',
       ONNXRUNTIME_NODE_INSTALL: 'skip',
       npm_config_userconfig: join(workplace, '.npmrc'),
       npm_config_registry: registry.url,
       npm_config_cache: join(workplace, 'cache'),
+      npm_config_prefer_offline: 'true',
     },
   });
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} in ${cwd}:\n${stdout}\n${stderr}`);

@@ -35,6 +35,7 @@ export function manifestOf({ slug, packageName, contract, inside, version, folde
       '!**/*.test.*',
       ...(inside ? ['!**/testing/**'] : []),
       '!**/*.runs.json',
+      '!**/*.quick*',
       '!**/*.tsbuildinfo',
     ],
     exports: {

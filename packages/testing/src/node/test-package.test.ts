@@ -21,6 +21,7 @@ const manifest = {
   license: 'MIT',
   sideEffects: false,
   keywords: ['updraft-method'],
+  files: ['dist', 'options.json', '!**/*.runs.json', '!**/*.quick*'],
   exports: { '.': './index.js', './experiment': './experiment.js', './package.json': './package.json' },
   updraft: { contract: 'update-rule', contractVersion: 1 },
 };
@@ -92,6 +93,7 @@ test.each([
   [{ updraft: { contract: 'update-rule', contractVersion: 2 } }, /version 2 of the contracts/],
   [{ keywords: [] }, /keyword "updraft-method"/],
   [{ exports: { '.': './index.js' } }, /no entry "\.\/experiment"/],
+  [{ files: ['dist', 'options.json'] }, /lacks "!\*\*\/\*\.runs\.json"/],
   [{ sideEffects: true }, /"sideEffects": false/],
   [{ license: undefined }, /license or a description/],
 ])('package.json %j is refused', async (change, message) => {

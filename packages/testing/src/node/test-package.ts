@@ -117,10 +117,11 @@ function checkManifest(
   const refuse = (what: string, hint: string): never => {
     throw new ContractError(`The package.json of ${name} ${what}.`, { hint });
   };
-  const { updraft, keywords, exports, license, description, sideEffects } = manifest as {
+  const { updraft, keywords, exports, files, license, description, sideEffects } = manifest as {
     readonly updraft?: { readonly contract?: unknown; readonly contractVersion?: unknown };
     readonly keywords?: readonly string[];
     readonly exports?: Readonly<Record<string, unknown>>;
+    readonly files?: readonly string[];
     readonly license?: unknown;
     readonly description?: unknown;
     readonly sideEffects?: unknown;
@@ -141,6 +142,9 @@ function checkManifest(
     refuse('lacks the keyword "updraft-method"', 'By it people find methods.');
   for (const entry of ['.', './experiment', './package.json'])
     if (exports?.[entry] === undefined) refuse(`has no entry "${entry}"`, 'Add it to "exports".');
+  for (const pattern of ['options.json', '!**/*.runs.json', '!**/*.quick*'])
+    if (files?.includes(pattern) !== true)
+      refuse(`lacks "${pattern}" among its files`, 'Schemas are published, runs that are kept for continuing are not.');
   if (typeof license !== 'string' || typeof description !== 'string')
     refuse('lacks a license or a description', 'Add them.');
   if (sideEffects !== false) refuse('does not say "sideEffects": false', 'Importing a plugin changes nothing.');
