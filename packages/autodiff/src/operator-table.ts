@@ -29,7 +29,7 @@ export function operatorTable(): string {
     `Updraft knows ${names.length} operators (shape inference, loading, building). ${derived} have a derivative, ${rules.size - derived} more have a`,
     'derivative that is zero wherever it exists (comparisons, rounding, integers). "Every order" means that the gradient is built from operators',
     'with derivatives of their own. Asking for a gradient through an operator without one (–) is an error that names the node and the path.',
-    'All of them run on the CPU. Where the device is WebGPU, ONNX Runtime leaves some to the CPU, and their tensors travel; the column',
+    'All of them but com.microsoft.BiasSoftmax run on the CPU. Where the device is WebGPU, ONNX Runtime leaves some to the CPU, and their tensors travel; the column',
     'WebGPU says which, measured by `npm run docs:webgpu` on one use of each in float32 ("partly": written out in others, some of which fall;',
     'empty: not measured). `program.profile().onCpu` shows it for a program.',
     '',
