@@ -12,6 +12,7 @@ import { flattenTree, mapTree, mapValues, type NamedValues } from '../tree.js';
 import { EventRun } from './event-run.js';
 import { FeedBuilder } from './feeds.js';
 import { initContext, stateValues } from './initial-state.js';
+import { copyTensor, under } from './named-tensors.js';
 
 /** What is minimised, and how. */
 export interface BlackBoxOptions {
@@ -109,7 +110,7 @@ async function* run(options: BlackBoxOptions): AsyncGenerator<BlackBoxStepEvent,
         const found = await Promise.all(
           asked.map(async (index) =>
             options.lossAt(
-              mapValues(specs, (_, name) => copyOf(points[ask(index, name)] as TensorData)),
+              mapValues(specs, (_, name) => copyTensor(points[ask(index, name)] as TensorData)),
               step,
             ),
           ),
@@ -123,7 +124,7 @@ async function* run(options: BlackBoxOptions): AsyncGenerator<BlackBoxStepEvent,
         });
       }
       const after = await evaluate([...built.next.values(), ...built.metrics.values()]);
-      for (const [input, output] of built.next) current[input] = copyOf(after[output] as TensorData);
+      for (const [input, output] of built.next) current[input] = copyTensor(after[output] as TensorData);
       const metrics = mapValues(Object.fromEntries(built.metrics), (output) => Number(after[output]?.data[0]));
       const loss = losses.reduce((sum, value) => sum + value, 0) / Math.max(1, losses.length);
       yield { type: 'step', step, loss, losses, metrics };
@@ -131,16 +132,9 @@ async function* run(options: BlackBoxOptions): AsyncGenerator<BlackBoxStepEvent,
   } finally {
     for (const { program } of halves.values()) await program.dispose();
   }
-  const under = (prefix: string): Record<string, TensorData> =>
-    Object.fromEntries(
-      Object.entries(current).flatMap(([name, value]) =>
-        name.startsWith(prefix) ? [[name.slice(prefix.length), value]] : [],
-      ),
-    );
-  return { params: under(PREFIX.param), state: under(PREFIX.state) };
+  return { params: under(current, PREFIX.param), state: under(current, PREFIX.state) };
 }
 
-const copyOf = (value: TensorData): TensorData => ({ ...value, data: value.data.slice() }) as TensorData;
 const scalarOf = (value: number): TensorData => ({ dataType: 'float32', dims: [], data: Float32Array.of(value) });
 
 interface Built {

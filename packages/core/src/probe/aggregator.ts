@@ -3,6 +3,7 @@ import type { Aggregator } from '../contracts/aggregator.js';
 import type { JsonValue } from '../contracts/sampler.js';
 import { AggregationPrograms, type HostSource } from '../drivers/aggregation-programs.js';
 import { stateValues } from '../drivers/initial-state.js';
+import { under } from '../drivers/named-tensors.js';
 import { parseOptions } from '../options/index.js';
 import { initAggregator, type ValueSpec } from '../program/aggregation.js';
 import { SOURCE } from '../program/aggregation-program.js';
@@ -102,12 +103,6 @@ export async function probeAggregator(
   });
   // One set of programs for each list of roles; the state is shared.
   const programs = new Map<string, AggregationPrograms>();
-  const under = (prefix: string, tensors: NamedValues<TensorData>): Record<string, TensorData> =>
-    Object.fromEntries(
-      Object.entries(tensors)
-        .filter(([name]) => name.startsWith(prefix))
-        .map(([name, value]) => [name.slice(prefix.length), value]),
-    );
   const rows: JsonValue[] = [];
   try {
     for (const [index, sources] of rounds.entries()) {
@@ -136,8 +131,8 @@ export async function probeAggregator(
       const noise = backend.seen[index] ?? {};
       rows.push({
         round: index + 1,
-        result: tensorsJson(current === undefined ? outcome.results : under(PREFIX.param, tensors)),
-        state: tensorsJson(under(SOURCE.aggregatorState, tensors)),
+        result: tensorsJson(current === undefined ? outcome.results : under(tensors, PREFIX.param)),
+        state: tensorsJson(under(tensors, SOURCE.aggregatorState)),
         outputs: tensorsJson(outcome.outputs),
         metrics: numbersJson(outcome.metrics),
         ...(Object.keys(noise).length === 0 ? {} : { noise: tensorsJson(noise) }),
